@@ -98,6 +98,11 @@ pub trait Gateway: Send + Sync {
         None
     }
 
+    /// Lists the models that keys can be restricted to (`models.listed`).
+    fn models(&self) -> Option<&dyn Models> {
+        None
+    }
+
     /// Reads and writes settings of the whole project (`project_settings`).
     fn projects(&self) -> Option<&dyn Projects> {
         None
@@ -136,6 +141,13 @@ pub trait Usage: Send + Sync {
 pub trait Credit: Send + Sync {
     /// What the account has left. `None`: the response does not contain it.
     async fn balance(&self) -> Result<Option<Money>, Fault>;
+}
+
+/// Lists the models that keys can be restricted to.
+#[async_trait]
+pub trait Models: Send + Sync {
+    /// The names that `spec.models` may have, patterns among them. `None`: the vendor does not show them to this token.
+    async fn catalog(&self) -> Result<Option<Vec<String>>, Fault>;
 }
 
 /// Reads and writes settings of the whole project.

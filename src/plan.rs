@@ -29,6 +29,7 @@ pub mod limits;
 pub mod listing;
 pub mod mints;
 mod missing;
+pub mod models;
 pub mod money;
 pub mod names;
 pub mod naming;

@@ -57,6 +57,7 @@ mod stories {
     pub mod leaking;
     pub mod litellm;
     pub mod minting;
+    pub mod models;
     pub mod refusals;
     pub mod rotating;
     pub mod tokens;
@@ -137,6 +138,9 @@ tell! {
     minting:
         a_token_is_minted_and_keys_are_made_with_it,
         a_minted_token_is_replaced_and_the_old_one_ends_after_the_new_one_was_used;
+    models:
+        a_model_that_the_vendor_does_not_list_is_named_with_those_most_like_it,
+        a_pattern_is_shown_with_what_it_stands_for;
     litellm:
         an_application_that_calls_all_the_time_notices_no_replacement,
         what_is_in_the_specification_is_what_the_data_plane_enforces,

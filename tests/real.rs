@@ -70,6 +70,7 @@ mod stories {
     pub mod leaking;
     pub mod limits;
     pub mod minting;
+    pub mod models;
     pub mod openrouter;
     pub mod policies;
     pub mod projects;
@@ -168,6 +169,10 @@ mod minting {
 mod projects {
     tell_at!(cortecs Cortecs projects: settings_reach_the_project_and_nothing_else_in_it_changes,
         drift_in_the_console_is_corrected_or_only_shown, of_two_for_one_project_the_first_counts);
+}
+
+mod models {
+    tell_at!(edgee Edgee models: a_model_that_the_vendor_does_not_list_is_named_with_those_most_like_it);
 }
 
 mod openrouter {

@@ -58,6 +58,7 @@ mod stories {
     pub mod leaking;
     pub mod ledger;
     pub mod minting;
+    pub mod models;
     pub mod openrouter;
     pub mod orphans;
     pub mod projects;
@@ -464,6 +465,20 @@ mod tokens {
         a_token_of_the_same_name_is_another_one,
         a_forbidden_provider_key_listing_does_not_retry_in_a_loop,
         a_token_that_may_not_create_provider_keys_still_creates_keys);
+}
+
+mod models {
+    tell_at!(edgee Edgee models:
+        a_model_that_the_vendor_does_not_list_is_named_with_those_most_like_it,
+        a_model_that_the_vendor_adds_later_is_seen_with_the_next_poll,
+        models_that_cannot_be_read_are_no_reason_for_anything,
+        what_a_vendor_calls_a_model_is_repeated_only_if_it_can_be_a_name);
+    tell_at!(litellm LiteLlm models:
+        a_model_that_the_vendor_does_not_list_is_named_with_those_most_like_it,
+        a_model_that_the_vendor_adds_later_is_seen_with_the_next_poll,
+        a_pattern_is_shown_with_what_it_stands_for,
+        models_that_cannot_be_read_are_no_reason_for_anything,
+        what_a_vendor_calls_a_model_is_repeated_only_if_it_can_be_a_name);
 }
 
 mod openrouter {

@@ -28,6 +28,8 @@ pub const BUDGET_LOW: &str = "BudgetLow";
 pub const BUDGET_EXHAUSTED: &str = "BudgetExhausted";
 /// `spec.rotation.restart` names workloads that do not exist.
 pub const CONSUMERS_MISSING: &str = "ConsumersMissing";
+/// The vendor does not list a model of `spec.models`.
+pub const MODEL_UNKNOWN: &str = "ModelUnknown";
 /// The declared expiry of a ConsoleToken is near.
 pub const EXPIRING_SOON: &str = "ExpiringSoon";
 
@@ -101,6 +103,10 @@ reasons! {
     BudgetLeft,
     /// No spending of the key is read, so the state of its budget is unknown
     SpendingNotRead,
+    /// The vendor does not list a model of spec.models
+    ModelNotListed,
+    /// The vendor lists every model of spec.models
+    ModelsListed,
     /// Workloads to restart do not exist
     ConsumersNotFound,
     /// The workloads to restart exist

@@ -76,6 +76,8 @@ event_reasons! {
     BudgetExhausted,
     /// Budget is available again, and the gateway accepts the key
     BudgetAvailable,
+    /// The vendor does not list a model of spec.models
+    ModelUnknown,
     /// Workloads were restarted for the new content of the Secret
     ConsumersRestarted,
     /// spec.rotation.restart names workloads that do not exist
@@ -131,6 +133,7 @@ mod tests {
             (EventReason::ExpiryUnconfirmed, condition::EXPIRY_UNCONFIRMED),
             (EventReason::BudgetLow, condition::BUDGET_LOW),
             (EventReason::BudgetExhausted, condition::BUDGET_EXHAUSTED),
+            (EventReason::ModelUnknown, condition::MODEL_UNKNOWN),
             (EventReason::ConsumersMissing, condition::CONSUMERS_MISSING),
             (EventReason::LowBalance, condition::LOW_BALANCE),
             (EventReason::ExpiringSoon, condition::EXPIRING_SOON),

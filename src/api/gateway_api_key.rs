@@ -291,6 +291,19 @@ pub struct Usage {
     pub since: Timestamp,
 }
 
+/// The models that a pattern in `models` stands for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ResolvedModels {
+    /// The pattern, such as `openai/*`.
+    pub pattern: String,
+    /// Number of models that the vendor lists and that it covers.
+    pub count: u32,
+    /// The first of them, in the order of the alphabet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+}
+
 /// The observed state of a key. It contains no secret and no vendor message.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -300,7 +313,7 @@ pub struct GatewayApiKeyStatus {
     pub observed_generation: Option<i64>,
     /// `Ready`; and `Reconciling`, `Stalled`, `Rotating`, `RotationOverdue`, `PreviousKeyInUse`, `LeakOpen`,
     /// `SecretContested` and `ExpiryUnconfirmed` while true; with a budget `BudgetLow` and `BudgetExhausted`, with
-    /// `rotation.restart` `ConsumersMissing`.
+    /// `models` `ModelUnknown` where the vendor lists its models, with `rotation.restart` `ConsumersMissing`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
@@ -332,6 +345,9 @@ pub struct GatewayApiKeyStatus {
     /// With `managementPolicy: Observe`: the limits of the key as the vendor shows them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<KeyLimits>,
+    /// What the patterns in `models` stand for, where the vendor lists its models.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resolved_models: Vec<ResolvedModels>,
     /// The e-mail address last sent to the vendor, which may not show it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,

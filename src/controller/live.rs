@@ -22,6 +22,7 @@ use crate::plan::identity::{AnyToken, TokenRef};
 use crate::plan::ledger::{Book, Entry, Owner, Place};
 use crate::plan::listing::{KeyId, Listed};
 use crate::plan::mints;
+use crate::plan::models::Catalog;
 use crate::plan::naming::{ClusterId, Identity, Mark};
 use crate::plan::provider_key::ProviderKeyListing;
 use crate::plan::report::Notice;
@@ -123,6 +124,14 @@ impl VendorPort for Account {
 
     fn latest_spent(&self) -> Option<Arc<Spent>> {
         self.latest_spent()
+    }
+
+    fn latest_models(&self) -> Option<Arc<Catalog>> {
+        self.latest_models()
+    }
+
+    fn models_asked(&self) -> bool {
+        self.models_asked()
     }
 
     async fn permit(&self) -> Result<Permit, Fault> {

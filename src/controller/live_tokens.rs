@@ -22,6 +22,7 @@ use crate::plan::account::Recorded;
 use crate::plan::fault::Fault;
 use crate::plan::identity::{AnyToken, ObjectName, TokenRef, with_token};
 use crate::plan::listing::KeyId;
+use crate::plan::models::Catalog;
 use crate::plan::provider_key::ProviderKeyListing;
 use crate::plan::spec_error::SpecError;
 use crate::plan::turns::{Lane, Rank};
@@ -98,6 +99,14 @@ impl AccountPort for Account {
 
     async fn provider_keys_since(&self, since: Timestamp) -> Result<Arc<ProviderKeyListing>, Fault> {
         self.provider_keys_since(since).await
+    }
+
+    async fn models_since(&self, since: Timestamp) -> Result<Option<Arc<Catalog>>, Fault> {
+        self.models_since(since).await
+    }
+
+    fn has_compared_models(&self, catalog: &Arc<Catalog>) -> bool {
+        self.has_compared_models(catalog)
     }
 
     fn usage_due(&self, every: SignedDuration) -> Option<Timestamp> {

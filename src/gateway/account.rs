@@ -4,6 +4,7 @@
 
 use super::breaker::Breaker;
 use super::budget::Purpose;
+use super::http::hidden_is_none;
 use super::operation::Operation;
 pub use super::shares::Listing;
 use super::shares::{ListingId, Membership, Newest, Shared};
@@ -12,6 +13,7 @@ use crate::api::project_settings::ProjectValues;
 use crate::plan::capability::Capabilities;
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::listing::{KeyId, Listed, OwnKey, View, happened};
+use crate::plan::models::Catalog;
 use crate::plan::naming::Identity;
 use crate::plan::provider_key::ProviderKeyListing;
 use crate::plan::retry;
@@ -76,6 +78,8 @@ struct Proof {
     provider_keys: Option<Timestamp>,
     /// The listing that the dependents of this token were last compared with.
     compared: Option<Arc<Listing>>,
+    /// The listing of models that the keys of this token were last compared with.
+    models: Option<Arc<Catalog>>,
 }
 
 /// Inputs of an account.
@@ -345,6 +349,44 @@ impl Account {
     pub fn latest_provider_keys(&self) -> Option<Arc<ProviderKeyListing>> {
         let trusted = self.breaker.check().is_ok() && self.proof().provider_keys.is_some();
         trusted.then(|| self.shared().provider_keys.get()).flatten()
+    }
+
+    /// The models that the vendor lists, by a reading that began after `since`. `None`: it does not show them to this token.
+    pub async fn models_since(&self, since: Timestamp) -> Result<Option<Arc<Catalog>>, Fault> {
+        let Some(vendor) = self.gateway.models() else { return Ok(None) };
+        let shared = self.shared();
+        let recent = || shared.models.get().filter(|it| it.as_of > since);
+        if let Some(known) = recent() {
+            return Ok(Some(known));
+        }
+        let _flight = shared.models.flight.lock().await;
+        if let Some(known) = recent() {
+            return Ok(Some(known));
+        }
+        shared.models.begin();
+        let as_of = self.clock.now();
+        let read = hidden_is_none(self.call(Operation::Models, vendor.catalog()).await)?.flatten();
+        // A vendor that lists nothing tells nothing: keys are restricted to something.
+        let read = read.filter(|names| !names.is_empty());
+        let catalog = read.map(|names| Arc::new(Catalog::new(as_of, names)));
+        catalog.iter().for_each(|it| shared.models.put(it));
+        Ok(catalog)
+    }
+
+    /// Records that the keys of this token were compared with this listing of models. Returns whether they were before.
+    pub fn has_compared_models(&self, catalog: &Arc<Catalog>) -> bool {
+        let before = self.proof().models.replace(Arc::clone(catalog));
+        before.is_some_and(|it| Arc::ptr_eq(&it, catalog))
+    }
+
+    /// The newest listing of models, if there is one.
+    pub fn latest_models(&self) -> Option<Arc<Catalog>> {
+        self.shared().models.get()
+    }
+
+    /// Whether the models were asked for, whatever the answer was.
+    pub fn models_asked(&self) -> bool {
+        self.gateway.models().is_none() || self.shared().models.begun() > 0
     }
 
     /// What keys spent within the span; the result covers at least the keys named here. `None`: the vendor does not

@@ -22,7 +22,9 @@ pub use table::{CAPABILITIES, DRIVER};
 use super::entry::{self, Entry, Read};
 use super::http::{Call, Wire, gone_is_none};
 use super::paging::Paging;
-use super::{Amendment, Gateway, Minted, Order, ProviderKeys, Reveal, Usage, guard, lenient, refusal};
+use super::{
+    Amendment, Gateway, Minted, Models, Order, ProviderKeys, Reveal, Usage, guard, lenient, refusal,
+};
 use crate::api::console_token::EdgeeVendor;
 use crate::api::gateway_api_key::KeyType;
 use crate::api::shared::Period;
@@ -344,6 +346,10 @@ impl Gateway for Edgee {
         answer.map_or(Ok(()), |it| it.acknowledged())
     }
 
+    fn models(&self) -> Option<&dyn Models> {
+        Some(self)
+    }
+
     fn provider_keys(&self) -> Option<&dyn ProviderKeys> {
         Some(self)
     }
@@ -354,6 +360,20 @@ impl Gateway for Edgee {
 
     fn usage(&self) -> Option<&dyn Usage> {
         Some(self)
+    }
+}
+
+#[async_trait]
+impl Models for Edgee {
+    /// The catalog of the console: a bare array, perhaps in an envelope, as other collections are (§1.5, E15).
+    async fn catalog(&self) -> Result<Option<Vec<String>>, Fault> {
+        let answer = self.wire.send(Call::new(Method::GET, &["v1", "models"])).await?;
+        let rows = match answer.read::<Value>()? {
+            Value::Array(rows) => rows,
+            Value::Object(mut envelope) => entry::list(&mut envelope, "data")?,
+            _ => return Err(entry::malformed(None, "data")),
+        };
+        Ok(Some(rows.iter().filter_map(|it| it["id"].as_str()).map(str::to_owned).collect()))
     }
 }
 

@@ -18,6 +18,7 @@
 //! 13. Tokens are keys of a user with role `proxy_admin`; the master key has no user, so one must be named (§10).
 //! 14. Of version 1.77, 401 may be about the key in the body: the key is looked at before the token is given up (§8).
 //! 15. A key of a team that does not exist can be made and never changed: 404 about the team (§12, and the real server).
+//! 16. Models are listed by `/model/info`: `/v1/models` is closed to tokens for management (the real server).
 
 mod key;
 mod listing;
@@ -29,8 +30,8 @@ mod verdict;
 pub use table::{CAPABILITIES, DRIVER};
 
 use super::entry;
-use super::http::{Call, Wire, gone_is_none};
-use super::{Amendment, Gateway, Minted, Order, Usage, refusal};
+use super::http::{Call, LARGEST_EXPORT, Wire, gone_is_none};
+use super::{Amendment, Gateway, Minted, Models, Order, Usage, refusal};
 use crate::api::console_token::LiteLlmVendor;
 use crate::api::gateway_api_key::KeyType;
 use crate::api::shared::{Period, RateLimit};
@@ -51,6 +52,7 @@ const READ: &[&str] = &[
     "blocked",
     "budget_duration",
     "created_at",
+    "data",
     "deleted_at",
     "expires",
     "info",
@@ -313,6 +315,26 @@ impl Gateway for LiteLlm {
 
     fn usage(&self) -> Option<&dyn Usage> {
         Some(self)
+    }
+
+    fn models(&self) -> Option<&dyn Models> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Models for LiteLlm {
+    /// Names of models, and of groups of models, which a key may be restricted to as well.
+    async fn catalog(&self) -> Result<Option<Vec<String>>, Fault> {
+        let call = Call { limit: LARGEST_EXPORT, ..Call::new(Method::GET, &["model", "info"]) };
+        let mut answer: Map<String, Value> = self.wire.send(call).await?.read()?;
+        let mut names = Vec::new();
+        for row in entry::list(&mut answer, "data")? {
+            names.extend(row["model_name"].as_str().map(str::to_owned));
+            let groups = row["model_info"]["access_groups"].as_array().into_iter().flatten();
+            names.extend(groups.filter_map(Value::as_str).map(str::to_owned));
+        }
+        Ok(Some(names))
     }
 }
 

@@ -99,9 +99,9 @@ impl OpenRouter {
     }
 
     /// A body that names the workspace, if it is not the default one.
-    fn in_workspace(&self, mut body: Map<String, Value>) -> Option<Value> {
+    fn in_workspace(&self, mut body: Map<String, Value>) -> Value {
         body.extend(self.place.workspace_id.iter().map(|it| ("workspace_id".to_owned(), json!(it))));
-        Some(Value::Object(body))
+        Value::Object(body)
     }
 
     /// 403 on a create call is about the token or about the number of keys: only a management key lists keys.
@@ -150,7 +150,7 @@ impl Gateway for OpenRouter {
         if let Some(at) = order.expires_at.filter(|_| order.expires_in_days.is_some()) {
             body.insert("expires_at".to_owned(), json!(to_the_second(plus(at, MARGIN))));
         }
-        let body = self.in_workspace(body);
+        let body = Some(self.in_workspace(body));
         let call = Call { body, fields: BODY, ..Call::new(Method::POST, &KEYS) };
         let created: Created = match self.wire.send(call).await {
             Ok(answer) => answer.created()?,
@@ -230,7 +230,6 @@ struct Credits {
 }
 
 #[derive(Deserialize)]
-#[expect(clippy::struct_field_names, reason = "named by the vendor")]
 struct Purse {
     #[serde(deserialize_with = "lenient::signed_micros")]
     total_credits: i64,

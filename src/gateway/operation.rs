@@ -31,6 +31,8 @@ pub enum Operation {
     Usage,
     /// The account's balance.
     Balance,
+    /// A listing of models.
+    Models,
     /// A read of the project's settings.
     ProjectSettings,
     /// A change of the project's settings.
@@ -39,7 +41,7 @@ pub enum Operation {
 
 impl Operation {
     /// All operations.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::List,
         Self::Get,
         Self::Whose,
@@ -54,6 +56,7 @@ impl Operation {
         Self::DeleteProviderKey,
         Self::Usage,
         Self::Balance,
+        Self::Models,
         Self::ProjectSettings,
         Self::ChangeProjectSettings,
     ];
@@ -75,6 +78,7 @@ impl Operation {
             Self::DeleteProviderKey => "remove",
             Self::Usage => "usage",
             Self::Balance => "balance",
+            Self::Models => "models",
             Self::ProjectSettings => "project_settings",
             Self::ChangeProjectSettings => "change_project_settings",
         }
@@ -98,6 +102,7 @@ impl Operation {
             | Self::DeleteProviderKey
             | Self::Usage
             | Self::Balance
+            | Self::Models
             | Self::ProjectSettings
             | Self::ChangeProjectSettings => false,
         }

@@ -121,7 +121,7 @@ mod tests {
     use super::*;
     use crate::api::gateway_api_key::KeyType;
     use crate::gateway::transport::Transport;
-    use crate::plan::capability::{Endpoint, GatewayUrl, Recovery, Support};
+    use crate::plan::capability::{Endpoint, GatewayUrl, ModelNames, Recovery, Support};
     use crate::plan::drift::Field;
     use crate::plan::fault::{Fault, FaultKind};
     use crate::plan::spec_field::SpecField;
@@ -183,6 +183,7 @@ mod tests {
                 ("reveal", gateway.reveal().is_some(), table.recovery == Recovery::Reveal),
                 ("another_secret", gateway.another_secret().is_some(), table.recovery == Recovery::Rotate),
                 ("usage", gateway.usage().is_some(), table.usage.spending.is_some()),
+                ("models", gateway.models().is_some(), table.models.listed),
                 ("credit", gateway.credit().is_some(), table.usage.balance),
                 ("projects", gateway.projects().is_some(), table.project_settings),
                 ("provider_keys", gateway.provider_keys().is_some(), table.provider_keys),
@@ -205,6 +206,8 @@ mod tests {
             }
             let budgets = said(SpecField::Budget) != Support::Unsupported;
             assert_eq!(budgets, !table.budget.periods.is_empty(), "{}", driver.name);
+            let models = said(SpecField::Models) != Support::Unsupported;
+            assert!(models || table.models == ModelNames::UNLISTED, "{}", driver.name);
             let agents = said(SpecField::CodingAssistant) != Support::Unsupported;
             assert_eq!(agents, table.types.contains(&KeyType::CodingAgent), "{}", driver.name);
             assert_eq!(said(SpecField::Active) != Support::Unsupported, table.disable, "{}", driver.name);

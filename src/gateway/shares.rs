@@ -12,6 +12,7 @@ use crate::plan::capability::Capabilities;
 use crate::plan::fault::Fault;
 use crate::plan::identity::{AccountId, VendorApi};
 use crate::plan::listing::Listed;
+use crate::plan::models::Catalog;
 use crate::plan::provider_key::ProviderKeyListing;
 use crate::runtime::clock::Clock;
 use jiff::Timestamp;
@@ -58,6 +59,8 @@ pub struct Shared {
     pub keys: Arc<Newest<Listing>>,
     /// Listings of provider keys.
     pub provider_keys: Arc<Newest<ProviderKeyListing>>,
+    /// Listings of models.
+    pub models: Arc<Newest<Catalog>>,
     /// Where the listings are those of a single credential: its original entry, which is kept alive so that other tokens with
     /// that credential find the listings.
     base: Option<Arc<Shared>>,
@@ -72,6 +75,7 @@ impl Shared {
             budget: Arc::clone(&account.budget),
             keys: Arc::clone(&self.keys),
             provider_keys: Arc::clone(&self.provider_keys),
+            models: Arc::clone(&self.models),
             base: Some(self.base.clone().unwrap_or_else(|| Arc::clone(self))),
         })
     }
@@ -84,6 +88,12 @@ pub trait Dated {
 }
 
 impl Dated for Listing {
+    fn as_of(&self) -> Timestamp {
+        self.as_of
+    }
+}
+
+impl Dated for Catalog {
     fn as_of(&self) -> Timestamp {
         self.as_of
     }
@@ -191,6 +201,7 @@ impl Shares {
             budget: Arc::clone(budget),
             keys: Arc::default(),
             provider_keys: Arc::default(),
+            models: Arc::default(),
             base: None,
         });
         known.listings.insert(id.clone(), Arc::downgrade(&shared));

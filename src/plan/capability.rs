@@ -57,6 +57,8 @@ pub struct Capabilities {
     /// does not compile until it handles a new field.
     #[serde(serialize_with = "as_rows")]
     pub fields: fn(SpecField) -> FieldSupport,
+    /// The names of models that keys can be restricted to.
+    pub models: ModelNames,
     /// Whether provider keys are supported.
     pub provider_keys: bool,
     /// The format of a provider key's credential.
@@ -77,6 +79,24 @@ pub struct Capabilities {
     /// A further hint for the message when the vendor refuses a console token; may be empty.
     #[serde(skip)]
     pub refused: &'static str,
+}
+
+/// The names of models that keys can be restricted to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelNames {
+    /// Whether the vendor lists them, so that a name that there is not is told (`ModelUnknown`).
+    pub listed: bool,
+    /// Whether `*` stands for any text in them.
+    pub patterns: bool,
+    /// Names with a meaning of their own, which no listing has.
+    #[serde(skip)]
+    pub special: &'static [&'static str],
+}
+
+impl ModelNames {
+    /// Names that the vendor does not list, or that keys cannot be restricted to.
+    pub const UNLISTED: Self = Self { listed: false, patterns: false, special: &[] };
 }
 
 /// The format of a provider key's credential.

@@ -5,6 +5,7 @@ pub mod budget;
 pub mod conditions;
 pub mod deletion;
 pub mod key;
+pub mod models;
 pub mod project;
 pub mod provider_key;
 pub mod token;

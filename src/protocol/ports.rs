@@ -18,6 +18,7 @@ use crate::plan::fault::Fault;
 use crate::plan::identity::{AnyToken, TokenRef};
 use crate::plan::ledger::{Book, Entry, Place};
 use crate::plan::listing::{KeyId, Listed};
+use crate::plan::models::Catalog;
 use crate::plan::naming::{ClusterId, Identity, Serial};
 use crate::plan::provider_key::ProviderKeyListing;
 use crate::plan::report::Notice;
@@ -66,6 +67,10 @@ pub trait VendorPort: Sized + 'static {
     fn latest(&self) -> Option<Arc<Listing>>;
     /// The newest reading of usage, if there is one.
     fn latest_spent(&self) -> Option<Arc<Spent>>;
+    /// The newest listing of models, if there is one.
+    fn latest_models(&self) -> Option<Arc<Catalog>>;
+    /// Whether the models were asked for, whatever the answer was.
+    fn models_asked(&self) -> bool;
     /// Waits for a rate-limit permit for a call that is made after a claim.
     async fn permit(&self) -> Result<Self::Permit, Fault>;
     /// A listing of keys that began after `since`.

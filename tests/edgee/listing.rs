@@ -312,3 +312,22 @@ async fn a_listing_without_an_end_is_given_up() {
         assert!(stub.count() <= 601, "{} pages", stub.count());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn models_are_listed_bare_or_in_an_envelope() {
+    let world = world();
+    world.switch(|it| it.more_models = vec!["openai/gpt-9".to_owned()]);
+    let listed = world.edgee().models().unwrap().catalog().await.unwrap().unwrap();
+    assert!(
+        listed.contains(&"anthropic/claude-opus-4-6".to_owned())
+            && listed.contains(&"openai/gpt-9".to_owned())
+    );
+    for body in [r#"[{"id":"a"},7,{"id":7},{"id":"b"}]"#, r#"{"data":[{"id":"a"},{"id":"b"}]}"#] {
+        let edgee = Stub::always(200, body).edgee();
+        assert_eq!(edgee.models().unwrap().catalog().await.unwrap().unwrap(), ["a", "b"], "{body}");
+    }
+    for body in ["7", "null", r#"{"models":[]}"#, r#"{"data":{}}"#] {
+        let edgee = Stub::always(200, body).edgee();
+        assert!(edgee.models().unwrap().catalog().await.is_err(), "{body}");
+    }
+}

@@ -474,3 +474,20 @@ async fn spending_is_read_by_id_over_all_pages() {
     let stub = Stub::always(200, other.to_string());
     assert!(driver_of(&stub).spending(&Span::month(stage.clock.now()), &[]).await.is_err());
 }
+
+/// Quirk 16.
+#[tokio::test(start_paused = true)]
+async fn models_and_groups_of_models_are_listed() {
+    let stage = stage();
+    stage.switch_litellm(|it| it.more_models = vec!["openai/*".to_owned()]);
+    let driver = stage.litellm();
+    let listed = driver.models().unwrap().catalog().await.unwrap().unwrap();
+    assert_eq!(listed, ["gpt-small", "gpt-large", "openai/*"]);
+    assert_eq!(stage.emulator.count("GET", "/v1/models"), 0);
+    let grouped = json!({"data": [
+        {"model_name": "a", "model_info": {"access_groups": ["beta", 7]}}, {"model_name": 7}, 7, {"model_name": "b"},
+    ]});
+    let stub = Stub::always(200, grouped.to_string());
+    assert_eq!(driver_of(&stub).models().unwrap().catalog().await.unwrap().unwrap(), ["a", "beta", "b"]);
+    assert!(driver_of(&Stub::always(200, r#"{"data":null}"#)).models().unwrap().catalog().await.is_err());
+}

@@ -26,6 +26,7 @@ use keysmith::plan::fault::{Fault, FaultKind};
 use keysmith::plan::identity::{AnyToken, TokenRef};
 use keysmith::plan::ledger::{Book, Entry, Place};
 use keysmith::plan::listing::{KeyId, Listed};
+use keysmith::plan::models::Catalog;
 use keysmith::plan::naming::{ClusterId, Identity, Mark};
 use keysmith::plan::provider_key::ProviderKeyListing;
 use keysmith::plan::report::Notice;
@@ -121,6 +122,14 @@ impl VendorPort for Model {
 
     fn latest(&self) -> Option<Arc<Listing>> {
         self.memory(|memory| memory.latest.clone())
+    }
+
+    fn latest_models(&self) -> Option<Arc<Catalog>> {
+        None
+    }
+
+    fn models_asked(&self) -> bool {
+        false
     }
 
     fn latest_spent(&self) -> Option<Arc<Spent>> {

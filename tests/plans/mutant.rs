@@ -22,6 +22,7 @@ use keysmith::plan::fault::{self, Fault};
 use keysmith::plan::identity::{AnyToken, TokenRef};
 use keysmith::plan::ledger::{Book, Entry, Place};
 use keysmith::plan::listing::{KeyId, Listed};
+use keysmith::plan::models::Catalog;
 use keysmith::plan::naming::{ClusterId, Identity, Mark, Serial};
 use keysmith::plan::provider_key::ProviderKeyListing;
 use keysmith::plan::report::Notice;
@@ -183,6 +184,14 @@ impl VendorPort for Tampered {
         let latest = self.model.latest()?;
         let as_of = if self.is(Mutant::BelievesOneLook) { self.model.now() } else { latest.as_of };
         Some(Arc::new(Listing { as_of, keys: latest.keys.clone() }))
+    }
+
+    fn latest_models(&self) -> Option<Arc<Catalog>> {
+        self.model.latest_models()
+    }
+
+    fn models_asked(&self) -> bool {
+        self.model.models_asked()
     }
 
     fn latest_spent(&self) -> Option<Arc<Spent>> {

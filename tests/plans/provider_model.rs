@@ -26,6 +26,7 @@ use keysmith::plan::fault::Fault;
 use keysmith::plan::identity::{AnyToken, TokenRef};
 use keysmith::plan::ledger::{Book, Entry, Place};
 use keysmith::plan::listing::{KeyId, Listed};
+use keysmith::plan::models::Catalog;
 use keysmith::plan::naming::{ClusterId, Identity};
 use keysmith::plan::provider_key::{ProviderKeyListing, Wanted};
 use keysmith::plan::report::Notice;
@@ -107,6 +108,14 @@ impl VendorPort for ProviderModel {
 
     fn latest(&self) -> Option<Arc<Listing>> {
         None
+    }
+
+    fn latest_models(&self) -> Option<Arc<Catalog>> {
+        None
+    }
+
+    fn models_asked(&self) -> bool {
+        false
     }
 
     fn latest_spent(&self) -> Option<Arc<Spent>> {

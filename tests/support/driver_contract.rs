@@ -99,6 +99,7 @@ pub enum Call {
     Revoke,
     Spending,
     Balance,
+    Models,
     ReadProject,
     ListProviderKeys,
     CreateProviderKey,
@@ -171,6 +172,9 @@ impl Contract {
         ];
         if let Some(projects) = gateway.projects() {
             outcomes.push((Call::ReadProject, projects.read().await.err()));
+        }
+        if let Some(models) = gateway.models() {
+            outcomes.push((Call::Models, models.catalog().await.err()));
         }
         if let Some(keys) = gateway.provider_keys() {
             outcomes.extend([

@@ -75,6 +75,7 @@ fn the_table_of_vendors_in_the_readme_is_what_explain_says() {
                 || periods.is_empty() && said("`budget.period`").starts_with("none")
         );
         assert!(said("amounts in").ends_with(driver["budget"]["currency"].as_str().unwrap()));
+        assert_eq!(said("unknown models"), if driver["models"]["listed"] == true { "yes" } else { "no" });
         assert_eq!(said("`active`"), yes("disable"));
         assert_eq!(said("last use"), yes("lastUsed"));
         assert_eq!(said("orphans") == "revoked", driver["createdAt"] == true);

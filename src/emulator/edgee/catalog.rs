@@ -40,8 +40,10 @@ pub(super) fn organization(ctx: &mut RequestCtx<'_>) -> Answer {
     clippy::unnecessary_wraps,
     reason = "an entry of the routing table, like the handlers that can refuse"
 )]
-pub(super) fn models(_: &mut RequestCtx<'_>) -> Answer {
-    let models = MODELS.map(|id| json!({ "id": id, "object": "model", "provider": provider_of(id) }));
+pub(super) fn models(ctx: &mut RequestCtx<'_>) -> Answer {
+    let more = ctx.world.switches.more_models.iter().map(String::as_str);
+    let show = |id: &str| json!({ "id": id, "object": "model", "provider": provider_of(id) });
+    let models: Vec<_> = MODELS.into_iter().chain(more).map(show).collect();
     Ok(wire::json(200, &models))
 }
 

@@ -51,6 +51,8 @@ pub struct Switches {
     pub provider_key_delete: Support,
     /// Whether there is an API for console tokens (§1.13). Default true.
     pub console_tokens: bool,
+    /// Models in the catalog besides its usual ones.
+    pub more_models: Vec<String>,
     /// Whether exported records name a key by its id instead of its name (§1.11).
     pub export_key_ids: bool,
 }
@@ -77,6 +79,7 @@ impl Default for Switches {
             provider_key_update: Support::Full,
             provider_key_delete: Support::Full,
             console_tokens: true,
+            more_models: Vec::new(),
             export_key_ids: false,
         }
     }

@@ -133,6 +133,7 @@ fn route(method: &Method, path: &[&str]) -> Option<Handler> {
         ("POST", ["user", "new"]) => users::create,
         ("GET", ["user", "list"]) => users::list,
         ("GET", ["team", "info"]) => users::team,
+        ("GET", ["model", "info"]) => users::models,
         ("GET", ["user", "daily", "activity"]) => users::activity,
         _ => return None,
     };

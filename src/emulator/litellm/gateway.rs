@@ -11,7 +11,7 @@ use crate::emulator::completion::{Completion, Dialect, chat_completion, cost_mic
 use crate::emulator::wire::{self, Inbound, Reply};
 
 /// The models that the proxy has.
-const MODELS: [&str; 2] = ["gpt-small", "gpt-large"];
+pub(super) const MODELS: [&str; 2] = ["gpt-small", "gpt-large"];
 
 /// The verdict of the data plane on a call with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

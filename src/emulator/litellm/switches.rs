@@ -22,6 +22,8 @@ pub struct Switches {
     pub database_down: bool,
     /// Settings that a new key gets where the request has none (§4).
     pub defaults: Map<String, Value>,
+    /// Models that the proxy has besides its usual ones.
+    pub more_models: Vec<String>,
     /// How long other instances, which the data plane asks here, accept a deleted or blocked key, in milliseconds (§9).
     pub revoked_keys_linger_millis: u32,
 }

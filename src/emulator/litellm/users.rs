@@ -6,11 +6,13 @@ use jiff::civil::Date;
 use serde_json::{Map, Value, json};
 
 use super::console::{Answer, Rank, RequestCtx};
+use super::gateway::MODELS;
 use super::record::Role;
 use super::refusal::Refusal;
 use super::shape;
 use crate::emulator::calendar::day;
 use crate::emulator::fields::Fields;
+use crate::emulator::secret::uuid;
 use crate::emulator::wire;
 
 /// L12: a user, without a key.
@@ -126,4 +128,22 @@ fn row(ctx: &RequestCtx<'_>, date: Date, keys: &BTreeMap<&str, (u64, u64)>) -> V
 
 fn metrics((micros, calls): (u64, u64)) -> Value {
     json!({"spend": shape::usd(micros), "successful_requests": calls, "failed_requests": 0, "api_requests": calls})
+}
+
+/// L15: every model of the proxy, as far as a driver reads it.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "an entry of the routing table, like the handlers that can refuse"
+)]
+pub(super) fn models(ctx: &mut RequestCtx<'_>) -> Answer {
+    let more = ctx.world.switches.more_models.iter().map(String::as_str);
+    let show = |name: &str| {
+        json!({
+            "model_name": name,
+            "litellm_params": {"model": format!("openai/{name}"), "use_in_pass_through": false},
+            "model_info": {"id": uuid(name), "db_model": false, "key": format!("openai/{name}"), "mode": "chat"},
+        })
+    };
+    let data: Vec<_> = MODELS.into_iter().chain(more).map(show).collect();
+    Ok(wire::json(200, &json!({ "data": data })))
 }

@@ -5,8 +5,8 @@ use crate::api::gateway_api_key::{KeyType, Preset};
 use crate::gateway::Driver;
 use crate::gateway::access::Access;
 use crate::plan::capability::{
-    BudgetSupport, Capabilities, CredentialFormat, Endpoint, FieldSupport, GatewayUrl, Minting, Recovery,
-    UsageSupport,
+    BudgetSupport, Capabilities, CredentialFormat, Endpoint, FieldSupport, GatewayUrl, Minting, ModelNames,
+    Recovery, UsageSupport,
 };
 use crate::plan::naming::NameStyle;
 use crate::plan::spec_field::SpecField;
@@ -50,6 +50,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     // Budgets of the console begin at 00:00 UTC (§3.4).
     budget: BudgetSupport { periods: &[], whole: false, currency: "EUR", zone: "UTC", keeps_spent: false },
     fields,
+    models: ModelNames::UNLISTED,
     provider_keys: false,
     credentials: CredentialFormat::AsItIs,
     project_settings: true,

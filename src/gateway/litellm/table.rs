@@ -6,8 +6,8 @@ use crate::api::shared::Period;
 use crate::gateway::Driver;
 use crate::gateway::access::Access;
 use crate::plan::capability::{
-    BudgetSupport, Capabilities, CredentialFormat, Endpoint, FieldSupport, GatewayUrl, Minting, Recovery,
-    UsageSupport,
+    BudgetSupport, Capabilities, CredentialFormat, Endpoint, FieldSupport, GatewayUrl, Minting, ModelNames,
+    Recovery, UsageSupport,
 };
 use crate::plan::naming::NameStyle;
 use crate::plan::spec_field::SpecField;
@@ -58,6 +58,11 @@ pub const CAPABILITIES: Capabilities = Capabilities {
         keeps_spent: true,
     },
     fields,
+    models: ModelNames {
+        listed: true,
+        patterns: true,
+        special: &["all-proxy-models", "all-team-models", "no-default-models"],
+    },
     provider_keys: false,
     credentials: CredentialFormat::AsItIs,
     project_settings: false,

@@ -1,4 +1,4 @@
-//! `OpenRouter`'s provider keys (§6): all calls are documented.
+//! OpenRouter's provider keys (§6): all calls are documented.
 
 use super::OpenRouter;
 use crate::gateway::entry::{self, Entry, Read};
@@ -119,7 +119,7 @@ impl ProviderKeys for OpenRouter {
         body.insert("name".to_owned(), json!(order.name));
         body.insert("allowed_api_key_hashes".to_owned(), allowed(&order.keys));
         let call = Call {
-            body: self.in_workspace(body),
+            body: Some(self.in_workspace(body)),
             secret: Some(("key", &order.credential)),
             fields: FIELDS,
             ..Call::new(Method::POST, &["v1", "byok"])

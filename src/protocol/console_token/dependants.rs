@@ -6,8 +6,10 @@ use crate::cluster::object;
 use crate::gateway::account::Listing;
 use crate::plan::identity::ObjectName;
 use crate::plan::notice::{self, Index, Subject};
+use crate::plan::report;
 use crate::plan::retry;
 use crate::protocol::key;
+use crate::protocol::ports::VendorPort;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
@@ -34,6 +36,44 @@ impl<P: TokenPorts> TokenPass<P> {
                 self.ports.enqueue_key(&ObjectName::new(&object::namespace(key), &key.name_any()));
             }
         });
+    }
+
+    /// One reading serves every key of the account that names models; without one, nothing is read. Keys whose status would say
+    /// something else are enqueued.
+    pub(super) async fn poll_models(&self, account: &P::Vendor, poll: SignedDuration) {
+        let rules = account.capabilities().models;
+        if !rules.listed || !self.names_models() {
+            return;
+        }
+        let since = retry::plus(self.ports.now(), -(poll - poll / 4));
+        let catalog = match account.models_since(since).await {
+            Ok(Some(catalog)) => catalog,
+            Ok(None) => return,
+            Err(fault) => {
+                self.log("models could not be listed; they are with the next poll", &fault);
+                return;
+            }
+        };
+        if account.has_compared_models(&catalog) {
+            return;
+        }
+        let title = account.capabilities().title;
+        self.ports.each_key_of(&self.reference(), |key| {
+            let Some(status) = key.status.as_ref().filter(|it| it.id.is_some()) else { return };
+            if key.spec.models.is_empty() {
+                return;
+            }
+            let found = catalog.find(&key.spec.models, rules);
+            if !report::models::is_told(status, &found, title) {
+                self.ports.enqueue_key(&ObjectName::new(&object::namespace(key), &key.name_any()));
+            }
+        });
+    }
+
+    fn names_models(&self) -> bool {
+        let mut any = false;
+        self.ports.each_key_of(&self.reference(), |key| any |= !key.spec.models.is_empty());
+        any
     }
 
     /// One listing serves every provider key of the account; without provider keys, nothing is listed.

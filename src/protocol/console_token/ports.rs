@@ -13,6 +13,7 @@ use crate::plan::account::Recorded;
 use crate::plan::fault::Fault;
 use crate::plan::identity::{AnyToken, ObjectName, TokenRef};
 use crate::plan::listing::KeyId;
+use crate::plan::models::Catalog;
 use crate::plan::provider_key::ProviderKeyListing;
 use crate::plan::spec_error::SpecError;
 use crate::plan::token::{Endpoints, Gateways};
@@ -47,6 +48,11 @@ pub trait AccountPort: VendorPort {
     fn set_whose(&self, id: &str);
     /// A listing of provider keys that began after `since`.
     async fn provider_keys_since(&self, since: Timestamp) -> Result<Arc<ProviderKeyListing>, Fault>;
+    /// Reads the models that the vendor lists, unless a reading that began after `since` is known. `None`: the vendor does not show
+    /// them.
+    async fn models_since(&self, since: Timestamp) -> Result<Option<Arc<Catalog>>, Fault>;
+    /// Records that the keys of this token were compared with this listing of models. Returns whether they were before.
+    fn has_compared_models(&self, catalog: &Arc<Catalog>) -> bool;
     /// When usage is due, if not now. A reading counts from now on as made.
     fn usage_due(&self, every: SignedDuration) -> Option<Timestamp>;
     /// What these keys spent. `None`: the vendor does not show it.

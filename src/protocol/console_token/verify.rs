@@ -118,6 +118,7 @@ impl<P: TokenPorts> TokenPass<P> {
             };
         }
         self.compare(account, &seen.listing).await;
+        self.poll_models(account, self.poll(account)).await;
         let verdict = report::token::verified(&self.token);
         Verification {
             connection,

@@ -104,6 +104,7 @@ impl<P: KeyPorts> KeyPass<P> {
             report::conditions::tell_of_expiry(&mut status, desired, self.key.metadata.generation, facts.now);
         self.notices.extend(unconfirmed);
         self.tell_usage(&mut status, facts);
+        self.tell_models(&mut status);
         self.tell_consumers(&mut status, desired).await;
         succession::refresh(&mut status, facts, desired);
         if status.rotation_failures.is_some() && !limited {
@@ -172,6 +173,25 @@ impl<P: KeyPorts> KeyPass<P> {
         };
         let known = purse.as_ref().map(|purse| (purse, report::budget::spent(purse.limit, &evidence)));
         self.notices.extend(report::budget::tell(status, known, generation, facts.now));
+    }
+
+    /// Whether the vendor lists the models of the specification. The first key that names some has them read.
+    fn tell_models(&mut self, status: &mut GatewayApiKeyStatus) {
+        let Some(account) = self.token_state().and_then(|it| it.account) else { return };
+        let (capabilities, wanted) = (account.capabilities(), &self.key.spec.models);
+        let rules = capabilities.models;
+        let catalog = account.latest_models().filter(|_| rules.listed && !wanted.is_empty());
+        if rules.listed && !wanted.is_empty() && !account.models_asked() {
+            self.ports.enqueue_token(&self.token_ref());
+        }
+        let found = catalog.map(|it| it.find(wanted, rules));
+        // After a restart, what status says stays until the first reading.
+        if found.is_none() && !wanted.is_empty() && rules.listed {
+            return;
+        }
+        let found = found.as_ref().map(|found| (found, capabilities.title));
+        let (generation, now) = (self.key.metadata.generation, self.ports.now());
+        self.notices.extend(report::models::tell(status, found, generation, now));
     }
 
     /// Whether the workloads to restart exist: looked up for every generation, on request, and repeatedly while one

@@ -114,6 +114,9 @@ impl Contract {
         if driver.capabilities().usage.spending.is_some() {
             class(&driver.spending(&span(), std::slice::from_ref(&key)).await, Outcome::NotApplied)?;
         }
+        if let Some(models) = driver.models() {
+            class(&models.catalog().await, Outcome::NotApplied)?;
+        }
         self.judge_provider_keys(driver, &json).await?;
         self.judge_creation(&json, body).await
     }
@@ -238,6 +241,9 @@ pub fn no_body_changes_what_a_status_means(contract: &Contract) {
             }
             if let Some(projects) = driver.projects() {
                 need(projects.read().await.is_err() || status < 300, "a refusal was a project")?;
+            }
+            if let Some(models) = driver.models() {
+                need(models.catalog().await.is_err() || status < 300, "a refusal was a listing of models")?;
             }
             if let Some(keys) = driver.provider_keys() {
                 need(keys.list().await.is_err() || status < 300, "a refusal was a listing")?;

@@ -12,11 +12,12 @@ use keysmith::plan::desired::{self, Desired};
 use keysmith::plan::drift::Field;
 use keysmith::plan::fault::{Fault, FaultKind};
 use keysmith::plan::listing::{KeyId, Limit};
+use keysmith::plan::models::{Found as FoundModels, Unknown};
 use keysmith::plan::naming::Serial;
 use keysmith::plan::report::budget::{self, Purse, Spending};
 use keysmith::plan::report::conditions::Looked;
 use keysmith::plan::report::key::{self, Found, Scene};
-use keysmith::plan::report::{conditions as report, deletion};
+use keysmith::plan::report::{conditions as report, deletion, models};
 use keysmith::plan::requests::Cause;
 use keysmith::plan::storing::Refused;
 use serde_json::json;
@@ -186,6 +187,9 @@ pub fn conditions(book: &mut Book) {
     for looked in [missing, unseen, Looked::default()] {
         all(book, |status| drop(report::tell_of_consumers(status, Some(&looked), Some(1), at(0))));
     }
+    for found in found_models() {
+        all(book, |status| drop(models::tell(status, Some((&found, "Edgee")), Some(1), at(0))));
+    }
     book.condition(&report::still_in_use(&wanted().policy, Some(1)));
     for micros in [None, Some(0), Some(17_000_000), Some(25_000_000)] {
         book.conditions(&spent(micros).conditions);
@@ -194,6 +198,20 @@ pub fn conditions(book: &mut Book) {
         let unread = Purse { readable, read: false, ..purse() };
         all(book, |status| drop(budget::tell(status, Some((&unread, None)), Some(1), at(0))));
     }
+}
+
+/// No unknown model, one without a similar name, and more than are named.
+fn found_models() -> Vec<FoundModels> {
+    let unknown = |name: &str, nearest: &[&str]| Unknown {
+        name: name.to_owned(),
+        nearest: nearest.iter().map(|it| (*it).to_owned()).collect(),
+    };
+    let near = unknown("openai/gpt-5.3", &["openai/gpt-5.2", "openai/gpt-5.2-mini"]);
+    let several = ["a", "b", "c"].map(|it| unknown(it, &[])).into_iter().chain([near.clone()]);
+    [Vec::new(), vec![near], several.collect()]
+        .into_iter()
+        .map(|unknown| FoundModels { unknown, resolved: Vec::new() })
+        .collect()
 }
 
 fn steps() -> Vec<(Step, Why)> {
@@ -258,6 +276,8 @@ pub fn events(book: &mut Book) {
     tell(book, report::tell_of_contest(&mut status, SECRET, Some(1), now));
     status.expires_at = None;
     tell(book, report::tell_of_expiry(&mut status, &wanted(), Some(1), now));
+    let unlisted = found_models().remove(1);
+    tell(book, models::tell(&mut status, Some((&unlisted, "Edgee")), Some(1), now));
     let used = report::still_in_use(&wanted().policy, Some(1));
     book.event(&keysmith::plan::report::Notice::warning(EventReason::PreviousKeyInUse, used.message));
     for micros in [17_000_000, 25_000_000, 0] {

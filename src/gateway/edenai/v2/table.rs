@@ -7,8 +7,8 @@ use crate::api::shared::Period;
 use crate::gateway::Driver;
 use crate::gateway::access::Access;
 use crate::plan::capability::{
-    BudgetSupport, Capabilities, CredentialFormat, Endpoint, FieldSupport, GatewayUrl, Minting, Recovery,
-    UsageSupport,
+    BudgetSupport, Capabilities, CredentialFormat, Endpoint, FieldSupport, GatewayUrl, Minting, ModelNames,
+    Recovery, UsageSupport,
 };
 use crate::plan::naming::NameStyle;
 use crate::plan::spec_field::SpecField;
@@ -52,6 +52,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
         keeps_spent: false,
     },
     fields,
+    models: ModelNames::UNLISTED,
     provider_keys: false,
     credentials: CredentialFormat::AsItIs,
     project_settings: false,
