@@ -48,6 +48,8 @@ mod support {
 mod stories {
     pub mod adopting;
     pub mod around;
+    pub mod binary;
+    pub mod command;
     pub mod drivers;
     pub mod ending;
     pub mod faults;
@@ -59,6 +61,7 @@ mod stories {
     pub mod minting;
     pub mod models;
     pub mod refusals;
+    pub mod replicas;
     pub mod rotating;
     pub mod tokens;
 }
@@ -146,5 +149,11 @@ tell! {
         what_is_in_the_specification_is_what_the_data_plane_enforces,
         drift_by_an_administrator_is_corrected_field_by_field,
         a_spent_budget_is_reported_and_a_new_key_goes_on_with_it,
-        a_token_of_lower_rank_takes_no_key_away;
+        a_token_of_lower_rank_takes_no_key_away,
+        a_key_that_expires_is_refused_and_replaced,
+        an_orphan_is_found_and_deleted_by_the_command;
+    binary:
+        forty_keys_survive_a_sigkill_in_the_middle;
+    replicas:
+        the_binary_takes_over_after_sigterm_and_after_sigkill;
 }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use std::process::Stdio;
 
 /// Exit code, standard output, standard error.
-async fn orphans(world: &World, vendor: u16, more: &[&str]) -> (i32, String, String) {
+pub async fn orphans(world: &World, vendor: u16, more: &[&str]) -> (i32, String, String) {
     let endpoints = format!("http://127.0.0.1:{vendor}");
     let place = ["orphans", "--namespace", &world.namespace, "--ledger-namespace", &world.namespace];
     let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_keysmith"))

@@ -1,8 +1,14 @@
 //! Stories that only a real data plane can tell: keys are proven by the answers that applications get.
 
+use super::binary::{serve_vendor, token_at};
+use super::command::orphans;
 use super::rotating::{rotate, trigger};
 use crate::support::litellm::server;
 use crate::support::world::World;
+use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::Namespace;
+use keysmith::plan::naming::{ClusterId, Mark, Serial};
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -217,4 +223,53 @@ pub async fn a_token_of_lower_rank_takes_no_key_away(world: &mut World) {
     world.ready("ConsoleToken", "edgee").await;
     world.ready("GatewayApiKey", "checkout").await;
     assert_eq!(secret(world).await, key);
+}
+
+/// The data plane ends a key at its expiry, while no operator runs; the next one replaces it.
+pub async fn a_key_that_expires_is_refused_and_replaced(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({"expiresInDays": 1, "rotation": {"overlap": "1s", "brownOut": "0s"}})).await;
+    let old = secret(world).await;
+    let id = world.served("checkout", "key").await;
+    assert_eq!(server().complete(&old, "gpt-small").await.0, 200);
+    world.stop().await;
+    assert!(world.vendor().expire(&id, Some(world.clock.now() + SignedDuration::from_secs(2))));
+    let ended = async || match server().complete(&old, "gpt-small").await {
+        (401, kind) if kind == "expired_key" => Ok(()),
+        other => Err(format!("{other:?}")),
+    };
+    world.eventually("the key expired", ended).await;
+    world.start().await;
+    world.event("KeyExpired").await;
+    world.ready("GatewayApiKey", "checkout").await;
+    let new = secret(world).await;
+    assert_ne!(new, old);
+    assert_eq!(server().complete(&new, "gpt-small").await.0, 200);
+    let only = async || match world.keys().as_slice() {
+        [one] if one.secret == new => Ok(()),
+        other => Err(format!("{other:?}")),
+    };
+    world.eventually("the expired one is deleted", only).await;
+}
+
+/// A key with this cluster's mark that no resource accounts for: the command names it, and deletes it when it is told to.
+pub async fn an_orphan_is_found_and_deleted_by_the_command(world: &mut World) {
+    world.stop().await;
+    let vendor = serve_vendor(world).await;
+    token_at(world, vendor).await;
+    let namespaces: Api<Namespace> = Api::all(world.user.clone());
+    let cluster = ClusterId(namespaces.get("kube-system").await.unwrap().uid().unwrap());
+    let mark = Mark::new(&cluster, &format!("gone from {}", world.namespace));
+    let orphan = world.vendor().add_key(&mark.name("dropped", Serial(1)));
+    let by_hand = world.vendor().add_key(&format!("by hand in {}", world.namespace));
+    assert_eq!(server().complete(&orphan.secret, "gpt-small").await.0, 200);
+    // Other stories have keys at the same server: this one asks for its own.
+    let own = ["--key", orphan.id.as_str()];
+    let (code, out, err) = orphans(world, vendor, &own).await;
+    assert!(code == 3 && out.contains(&orphan.id), "{code} {out}{err}");
+    let (code, _, err) = orphans(world, vendor, &[&own[..], &["--delete", "--yes"]].concat()).await;
+    assert!(code == 0 && err.contains(&format!("{}: removed", orphan.id)), "{code} {err}");
+    assert_eq!(server().complete(&orphan.secret, "gpt-small").await.0, 401);
+    assert_eq!(server().complete(&by_hand.secret, "gpt-small").await.0, 200);
+    assert!(world.vendor().delete_key(&by_hand.id));
 }
