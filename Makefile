@@ -8,9 +8,10 @@ MAKEFLAGS += --no-builtin-rules
 
 CLUSTER := tests/controlplane/cluster
 HELM := tests/controlplane/helm
+PROMTOOL := tests/controlplane/promtool
 LITELLM := tests/litellm/server
 CHART_CRDS := charts/keysmith/files/crds
-SCRIPTS := $(CLUSTER) $(HELM) $(LITELLM) tests/chaos-all tests/attack-all deploy/demo deploy/image/build .ci/run .ci/tool .ci/version
+SCRIPTS := $(CLUSTER) $(HELM) $(PROMTOOL) $(LITELLM) tests/chaos-all tests/attack-all deploy/demo deploy/image/build .ci/run .ci/tool .ci/version
 
 # Another cluster is used only when asked for: `make demo KUBECONFIG=…`. One in the environment may be somebody's
 # production, so nothing here passes it on.
@@ -76,6 +77,7 @@ control-plane:
 	@$(CLUSTER) up --dir .cluster-build >/dev/null
 	@$(CLUSTER) down --dir .cluster-build
 	@$(HELM) version >/dev/null
+	@$(PROMTOOL) --version >/dev/null
 
 # So does LiteLLM; where this machine lacks what it needs, its tests say so.
 .PHONY: litellm

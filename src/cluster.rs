@@ -6,6 +6,7 @@ pub mod hold;
 pub mod inventory;
 pub mod lease;
 pub mod ledger;
+pub mod measured;
 pub mod namespaces;
 pub mod object;
 pub mod secret;

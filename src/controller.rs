@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod context;
 pub mod doubt;
+pub mod exported;
 pub mod held_secrets;
 pub mod kinds;
 pub mod live;

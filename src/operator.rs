@@ -12,6 +12,7 @@ use crate::cluster::namespaces::Namespaces;
 use crate::controller;
 use crate::controller::accounts::Accounts;
 use crate::controller::context::{Context, Process, Settings};
+use crate::controller::exported::Exported;
 use crate::controller::memory::Memory;
 use crate::controller::minted::MintedKeys;
 use crate::controller::sweep::Sweeps;
@@ -88,6 +89,7 @@ impl Operator {
         tracing::info!(cluster = %crate::plan::naming::Mark::new(&cluster, ""), "watching begins");
         let (namespaces, labels) = self.labels();
         let process = Arc::new(self.process(cluster, events, &scopes, namespaces));
+        self.metrics.export(Exported::of(&process));
         let labelled = scopes.clone();
         let follow = labels.for_each(move |namespace| {
             for scope in &labelled {

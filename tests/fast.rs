@@ -35,6 +35,7 @@ mod support {
 }
 
 mod charts {
+    mod alerts;
     mod combinations;
     mod golden;
     mod reference;

@@ -45,6 +45,7 @@ mod support {
 mod stories {
     pub mod accounts;
     pub mod adopting;
+    pub mod alerts;
     pub mod around;
     pub mod crowds;
     pub mod drivers;
@@ -465,6 +466,10 @@ mod tokens {
         a_token_of_the_same_name_is_another_one,
         a_forbidden_provider_key_listing_does_not_retry_in_a_loop,
         a_token_that_may_not_create_provider_keys_still_creates_keys);
+}
+
+mod alerts {
+    tell_at!(edgee Edgee alerts: alerts_fire_for_what_needs_a_person_and_for_nothing_else);
 }
 
 mod models {

@@ -3,6 +3,7 @@
 use super::flags;
 use super::network::NetworkArguments;
 use crate::cluster::lease::LeaseClient;
+use crate::cluster::measured;
 use crate::controller::context::Settings;
 use crate::gateway::Vendors;
 use crate::operator::Operator;
@@ -105,8 +106,9 @@ pub async fn run(arguments: Arguments, level: &Filter) -> Result<(), Failure> {
     announce(&arguments, &endpoints, &gateways, level, &config, &ledger_namespace);
     let election = arguments.election.leader_elect.then(|| elect(&arguments.election, times, &config));
     let election = election.transpose()?;
-    let client = session::client(config)?;
     let state = State::default();
+    let namespace = config.default_namespace.clone();
+    let client = measured::measured(session::client(config)?, &namespace, state.metrics.clone());
     let listener = TcpListener::bind(arguments.metrics_address)
         .await
         .map_err(|error| cannot_listen("--metrics-address", arguments.metrics_address, &error))?;

@@ -23,6 +23,11 @@ impl Accounts {
         self.lock().get(token).cloned()
     }
 
+    /// The states of all console tokens.
+    pub fn all(&self) -> Vec<(TokenRef, TokenState<Account>)> {
+        self.lock().iter().map(|(token, state)| (token.clone(), state.clone())).collect()
+    }
+
     /// Records the state. Returns whether it changed in a field that dependents react to.
     pub fn set(&self, token: TokenRef, state: TokenState<Account>) -> bool {
         let visible = |it: &TokenState<Account>| {

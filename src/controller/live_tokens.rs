@@ -244,8 +244,6 @@ impl TokenPorts for Live {
     fn measure_token(&self, token: &TokenRef, what: TokenMeasure) {
         let metrics = &self.0.metrics;
         match what {
-            TokenMeasure::Accepted(ready, expiry) => metrics.token(token, ready, expiry),
-            TokenMeasure::Doubted(doubted) => metrics.account_doubted(token, doubted),
             TokenMeasure::Balance(money) => metrics.balance(token, &money),
             TokenMeasure::Spending(uid, keys) => metrics.spending(&uid, keys),
             TokenMeasure::Forgotten => metrics.forget_token(token),

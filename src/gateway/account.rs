@@ -186,6 +186,16 @@ impl Account {
         Ok(Permit(()))
     }
 
+    /// Whether calls are held back because the vendor refused the token.
+    pub fn is_held_back(&self) -> bool {
+        self.breaker.check().is_err()
+    }
+
+    /// When the newest listing of the account began, whichever token made it.
+    pub fn listed_at(&self) -> Option<Timestamp> {
+        self.shared().keys.get().map(|it| it.as_of)
+    }
+
     /// The newest listing of the account, if there is one. A token that the vendor rejects, or that has not proven
     /// its access, does not get the listings of other tokens.
     pub fn latest(&self) -> Option<Arc<Listing>> {
@@ -499,13 +509,15 @@ impl Account {
         operation: Operation,
         call: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, Fault> {
+        let (vendor, call_name) = (self.capabilities().name, operation.label());
+        let in_flight = self.metrics.vendor_call_begins(vendor, call_name);
         let result = call.await;
+        drop(in_flight);
         let outcome = result.as_ref().map_or_else(Fault::label, |_| "ok");
-        let (vendor, call) = (self.capabilities().name, operation.label());
-        self.metrics.vendor_call(vendor, call, outcome);
+        self.metrics.vendor_call(vendor, call_name, outcome);
         self.metrics.listing_entries_skipped(vendor, self.gateway.take_skipped());
         if let Err(fault) = &result {
-            tracing::debug!(vendor, call, %fault, "vendor call failed");
+            tracing::debug!(vendor, call = call_name, %fault, "vendor call failed");
             match fault.kind {
                 FaultKind::Throttled { until } => self.shared().budget.pause(until),
                 FaultKind::Failed { until: Some(until), .. } => self.shared().budget.pause(Some(until)),

@@ -26,6 +26,19 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Every cause.
+    pub const ALL: [Self; 9] = [
+        Self::Expiry,
+        Self::MaxAge,
+        Self::Trigger,
+        Self::Requested,
+        Self::Leaked,
+        Self::Changed,
+        Self::SecretLost,
+        Self::KeyLost,
+        Self::Expired,
+    ];
+
     /// The name in status.
     pub fn name(self) -> String {
         format!("{self:?}")

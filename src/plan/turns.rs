@@ -228,6 +228,14 @@ impl<W> Turns<W> {
         self.waiting.len()
     }
 
+    /// The passes that wait, in no order: the lane of each, and what wakes it.
+    pub fn waiters(&self) -> impl Iterator<Item = (&Lane, &W)> {
+        let rings =
+            self.lanes.iter().flat_map(|(lane, queue)| [(lane, &queue.urgent), (lane, &queue.ordinary)]);
+        let passes = rings.flat_map(|(lane, ring)| ring.iter().map(move |(_, passes)| (lane, passes)));
+        passes.flat_map(|(lane, passes)| passes.values().map(move |waiter| (lane, waiter)))
+    }
+
     fn tidy(&mut self, lane: &Lane) {
         let idle = |queue: &Queue<W>| {
             queue.running == 0 && queue.urgent.is_empty() && queue.ordinary.is_empty() && !queue.paused

@@ -204,9 +204,6 @@ impl<P: TokenPorts> TokenPass<P> {
             None => None,
         };
         let requeue_at = [verification.requeue_at, usage, held].into_iter().flatten().min();
-        let expiry = self.token.spec().expires_at.map(Timestamp::as_second);
-        let accepted = TokenMeasure::Accepted(verification.verdict.ready, expiry);
-        self.ports.measure_token(&self.reference(), accepted);
         self.publish(&verification.verdict, requeue_at).await
     }
 
@@ -219,7 +216,6 @@ impl<P: TokenPorts> TokenPass<P> {
         doubt: Option<String>,
     ) {
         let Connection { account, fingerprint, serial, lost, .. } = connection;
-        self.ports.measure_token(&self.reference(), TokenMeasure::Doubted(doubt.is_some()));
         let (uid, generation) = (self.uid(), self.token.meta().generation);
         let state = TokenState { account, doubt, ready, stalled, lost, uid, generation, serial, fingerprint };
         if self.ports.set_token_state(&self.reference(), state) {

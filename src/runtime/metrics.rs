@@ -1,24 +1,32 @@
 //! Metrics: names, labels and buckets, in one place. No label contains the name of a key at the vendor, or any tenant
-//! data other than namespace and name of a resource.
+//! data other than namespace and name of a resource. A resource is named by `resource_namespace` and `resource_name`, because
+//! Prometheus puts the namespace of the operator into `namespace`.
 
+mod always;
 mod money;
+mod process;
+pub mod resources;
 #[cfg(test)]
 mod tests;
-
-use crate::plan::usage::KeySpending;
+pub mod text;
 
 use crate::plan::identity::TokenRef;
-use crate::plan::usage::Money;
+use crate::plan::requests::Cause;
+use crate::plan::usage::{KeySpending, Money};
+use crate::runtime::clock::Clock;
+use always::Always;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
+use resources::{Resources, Source};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Reconcile {
@@ -54,15 +62,30 @@ struct Outcome {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Token {
-    namespace: String,
-    name: String,
+struct CallDuration {
+    vendor: &'static str,
+    call: &'static str,
 }
 
-impl Token {
-    fn of(token: &TokenRef) -> Self {
-        Self { namespace: token.namespace.clone().unwrap_or_default(), name: token.name.clone() }
-    }
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Request {
+    method: String,
+    code: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Method {
+    method: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Build {
+    version: &'static str,
+}
+
+/// Registers a metric that is exported from the start.
+fn register(registry: &mut Registry, name: &str, help: &str, metric: impl Metric) {
+    registry.register(name, help, Always(metric));
 }
 
 /// Counts the resources for which a flag is set, by UID.
@@ -75,7 +98,7 @@ struct Flagged {
 impl Flagged {
     fn register(registry: &mut Registry, name: &str, help: &str) -> Self {
         let flagged = Self::default();
-        registry.register(name, help, flagged.count.clone());
+        register(registry, name, help, flagged.count.clone());
         flagged
     }
 
@@ -93,21 +116,44 @@ impl Flagged {
     }
 }
 
+/// Buckets of calls over a network, in seconds.
+fn latency() -> Histogram {
+    Histogram::new([0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0])
+}
+
+/// A vendor call without an answer yet.
+pub struct InFlight {
+    in_flight: Gauge,
+    duration: Histogram,
+    began: Instant,
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.in_flight.dec();
+        self.duration.observe(self.began.elapsed().as_secs_f64());
+    }
+}
+
 /// The metrics of the process. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
     /// What this process did: valid whichever replica leads.
     counters: Arc<Registry>,
+    /// Figures of the process, whose names have no prefix.
+    process: Arc<Registry>,
     /// The current state of resources, keys and accounts. Only the leader keeps it up to date, so only the leader
     /// exports it.
     state: Arc<Registry>,
     reconciles: Family<Reconcile, Counter>,
     durations: Family<Kind, Histogram>,
     vendor_calls: Family<VendorCall, Counter>,
+    vendor_call_durations: Family<CallDuration, Histogram>,
+    vendor_calls_in_flight: Family<Vendor, Gauge>,
+    requests: Family<Request, Counter>,
+    request_durations: Family<Method, Histogram>,
+    resources: Resources,
     listing_entries_skipped: Family<Vendor, Counter>,
-    token_expiry: Family<Token, Gauge>,
-    token_ready: Family<Token, Gauge>,
-    accounts_doubted: Family<Token, Gauge>,
     left_behind: Family<Kind, Counter>,
     rotations: Family<Rotation, Counter>,
     rotations_failed: Family<Rotation, Counter>,
@@ -134,18 +180,21 @@ struct Orphans {
 impl Orphans {
     fn register(registry: &mut Registry, state: &mut Registry) -> Self {
         let metrics = Self::default();
-        state.register(
+        register(
+            state,
             "orphaned_keys",
             "Keys at a vendor with this cluster's mark that no resource accounts for",
             metrics.found.clone(),
         );
-        registry.register(
+        register(
+            registry,
             "orphaned_keys_revoked",
             "Orphaned keys that were revoked",
             metrics.revoked.clone(),
         );
-        registry.register("sweeps", "Sweeps for orphaned keys by outcome", metrics.sweeps.clone());
-        registry.register(
+        register(registry, "sweeps", "Sweeps for orphaned keys by outcome", metrics.sweeps.clone());
+        register(
+            registry,
             "ledger_full",
             "Entries that found no room in the ledger",
             metrics.ledger_full.clone(),
@@ -159,43 +208,61 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("keysmith");
         let mut state = Registry::with_prefix("keysmith");
         let reconciles = Family::<Reconcile, Counter>::default();
-        registry.register("reconciles", "Reconciles by kind and outcome", reconciles.clone());
+        register(&mut registry, "reconciles", "Reconciles by kind and outcome", reconciles.clone());
         let durations = Family::<Kind, Histogram>::new_with_constructor(|| {
             Histogram::new([0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0])
         });
-        registry.register("reconcile_duration_seconds", "Duration of reconciles", durations.clone());
+        register(&mut registry, "reconcile_duration_seconds", "Duration of reconciles", durations.clone());
         let vendor_calls = Family::<VendorCall, Counter>::default();
-        registry.register("vendor_calls", "Calls to vendors by call and outcome", vendor_calls.clone());
+        register(&mut registry, "vendor_calls", "Calls to vendors by call and outcome", vendor_calls.clone());
+        let vendor_call_durations = Family::<CallDuration, Histogram>::new_with_constructor(latency);
+        let durations_of_calls = "Duration of calls to vendors, waits for the rate limit not counted";
+        register(
+            &mut registry,
+            "vendor_call_duration_seconds",
+            durations_of_calls,
+            vendor_call_durations.clone(),
+        );
+        let vendor_calls_in_flight = Family::<Vendor, Gauge>::default();
+        let in_flight = "Calls to vendors that have no answer yet";
+        register(&mut registry, "vendor_calls_in_flight", in_flight, vendor_calls_in_flight.clone());
+        let requests = Family::<Request, Counter>::default();
+        let answered = "Requests to the Kubernetes API server by method and status; none: no answer came";
+        register(&mut registry, "kubernetes_requests", answered, requests.clone());
+        let request_durations = Family::<Method, Histogram>::new_with_constructor(latency);
+        let until_answer = "Time from a request to the Kubernetes API server to the head of the answer";
+        register(
+            &mut registry,
+            "kubernetes_request_duration_seconds",
+            until_answer,
+            request_durations.clone(),
+        );
+        let resources = Resources::default();
+        state.register_collector(Box::new(resources.clone()));
+        let build = Family::<Build, Gauge>::default();
+        build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION") }).set(1);
+        register(&mut registry, "build_info", "The version that runs", build);
+        let mut process = Registry::default();
+        process.register_collector(Box::new(process::Process { started: Clock::system().now().as_second() }));
         let listing_entries_skipped = Family::<Vendor, Counter>::default();
-        registry.register(
+        register(
+            &mut registry,
             "listing_entries_skipped",
             "Entries of vendors' listings that are not Keysmith's and cannot be read",
             listing_entries_skipped.clone(),
         );
-        let token_expiry = Family::<Token, Gauge>::default();
-        state.register(
-            "console_token_expiry_timestamp_seconds",
-            "Declared expiry of a ConsoleToken, Unix seconds",
-            token_expiry.clone(),
-        );
-        let token_ready = Family::<Token, Gauge>::default();
-        state.register(
-            "console_token_ready",
-            "1 while the vendor accepts a ConsoleToken",
-            token_ready.clone(),
-        );
-        let accounts_doubted = Family::<Token, Gauge>::default();
-        state.register(
-            "accounts_doubted",
-            "1 while a ConsoleToken does not seem to lead to the account that its keys were made in",
-            accounts_doubted.clone(),
-        );
         let left_behind = Family::<Kind, Counter>::default();
-        registry.register("left_behind", "Things at a vendor that could not be removed", left_behind.clone());
+        register(
+            &mut registry,
+            "left_behind",
+            "Things at a vendor that could not be removed",
+            left_behind.clone(),
+        );
         let rotations = Family::<Rotation, Counter>::default();
-        registry.register("rotations", "Keys that took another's place", rotations.clone());
+        register(&mut registry, "rotations", "Keys that took another's place", rotations.clone());
         let rotations_failed = Family::<Rotation, Counter>::default();
-        registry.register(
+        register(
+            &mut registry,
             "rotations_failed",
             "Attempts to replace a key that failed",
             rotations_failed.clone(),
@@ -204,39 +271,53 @@ impl Default for Metrics {
         let leaks = "Keys that were declared leaked and are not revoked yet";
         let leaks_open = Flagged::register(&mut state, "leaks_open", leaks);
         let restarts = Counter::default();
-        registry.register("consumer_restarts", "Workloads restarted for a new key", restarts.clone());
+        register(&mut registry, "consumer_restarts", "Workloads restarted for a new key", restarts.clone());
         let orphans = Orphans::register(&mut registry, &mut state);
         let events_dropped = Counter::default();
-        registry.register(
+        register(
+            &mut registry,
             "events_dropped",
             "Events not sent because too many waited",
             events_dropped.clone(),
         );
         let events_refused = Counter::default();
-        registry.register(
+        register(
+            &mut registry,
             "events_refused",
             "Events that the API server did not store",
             events_refused.clone(),
         );
         let amounts = money::Amounts::register(&mut state);
         let leader = Gauge::default();
-        registry.register("leader", "1 while this replica leads", leader.clone());
+        register(&mut registry, "leader", "1 while this replica leads", leader.clone());
         let leader_transitions = Counter::default();
-        registry.register(
+        register(
+            &mut registry,
             "leader_transitions",
             "Times that this replica began or ceased to lead",
             leader_transitions.clone(),
         );
+        // The first increase of a series that appears with it is not seen.
+        for reason in Cause::ALL.map(Cause::name) {
+            drop(rotations.get_or_create(&Rotation { reason: reason.clone() }));
+            drop(rotations_failed.get_or_create(&Rotation { reason }));
+        }
+        for kind in ["GatewayApiKey", "ProviderKey"] {
+            drop(left_behind.get_or_create(&Kind { kind }));
+        }
         Self {
             counters: Arc::new(registry),
+            process: Arc::new(process),
             state: Arc::new(state),
+            vendor_call_durations,
+            vendor_calls_in_flight,
+            requests,
+            request_durations,
+            resources,
             reconciles,
             durations,
             vendor_calls,
             listing_entries_skipped,
-            token_expiry,
-            token_ready,
-            accounts_doubted,
             left_behind,
             rotations,
             rotations_failed,
@@ -259,6 +340,7 @@ impl Metrics {
         let mut text = String::new();
         // Writing to a String does not fail.
         let _ = encode_registry(&mut text, &self.counters);
+        let _ = encode_registry(&mut text, &self.process);
         // A pass that outlives the loss of the lease may still set gauges, and nothing would reset them.
         if self.leader.get() == 1 {
             let _ = encode_registry(&mut text, &self.state);
@@ -285,28 +367,30 @@ impl Metrics {
         }
     }
 
-    /// Sets the state of a ConsoleToken.
-    pub fn token(&self, token: &TokenRef, ready: bool, expiry: Option<i64>) {
-        let token = Token::of(token);
-        self.token_ready.get_or_create(&token).set(i64::from(ready));
-        match expiry {
-            Some(seconds) => drop(self.token_expiry.get_or_create(&token).set(seconds)),
-            None => drop(self.token_expiry.remove(&token)),
-        }
-    }
-
-    /// Sets whether the account of a ConsoleToken is in doubt.
-    pub fn account_doubted(&self, token: &TokenRef, doubted: bool) {
-        self.accounts_doubted.get_or_create(&Token::of(token)).set(i64::from(doubted));
+    /// Exports the state of these resources and tokens from now on, while this replica leads.
+    pub fn export(&self, source: Arc<dyn Source>) {
+        self.resources.set(Some(source));
     }
 
     /// Removes the metrics of a deleted ConsoleToken.
     pub fn forget_token(&self, token: &TokenRef) {
-        let labels = Token::of(token);
-        self.token_ready.remove(&labels);
-        self.accounts_doubted.remove(&labels);
-        self.token_expiry.remove(&labels);
         self.amounts.forget(token);
+    }
+
+    /// Counts a vendor call from its start; its duration is measured until the result is dropped.
+    pub fn vendor_call_begins(&self, vendor: &'static str, call: &'static str) -> InFlight {
+        let in_flight = self.vendor_calls_in_flight.get_or_create_owned(&Vendor { vendor });
+        in_flight.inc();
+        let duration = self.vendor_call_durations.get_or_create_owned(&CallDuration { vendor, call });
+        InFlight { in_flight, duration, began: Instant::now() }
+    }
+
+    /// Counts a request to the Kubernetes API server. `code`: its status, if an answer came.
+    pub fn kubernetes_request(&self, method: &str, code: Option<u16>, took: Duration) {
+        let method = method.to_owned();
+        let code = code.map_or_else(|| "none".to_owned(), |it| it.to_string());
+        self.request_durations.get_or_create(&Method { method: method.clone() }).observe(took.as_secs_f64());
+        self.requests.get_or_create(&Request { method, code }).inc();
     }
 
     /// Counts keys that stay at a vendor.
@@ -391,9 +475,6 @@ impl Metrics {
     }
 
     fn forget_state(&self) {
-        self.token_ready.clear();
-        self.accounts_doubted.clear();
-        self.token_expiry.clear();
         self.orphans.found.clear();
         self.overdue.clear();
         self.leaks_open.clear();

@@ -1,11 +1,12 @@
 //! `/healthz`, `/readyz` and `/metrics`.
 
 use super::liveness::Liveness;
-use super::metrics::Metrics;
+use super::metrics::{Metrics, text};
 use axum::Router;
 use axum::extract;
+use axum::http::HeaderMap;
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -17,10 +18,6 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-
-/// Content type of the metrics; with another one, Prometheus would parse its older format, in which counters are
-/// named differently.
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// A part of the operator that may be unready. Each part reports for itself, so that none overwrites another's
 /// report.
@@ -119,8 +116,14 @@ pub fn router(state: State) -> Router {
         .route("/readyz", get(|extract::State(state): extract::State<State>| async move { state.readyz() }))
         .route(
             "/metrics",
-            get(|extract::State(state): extract::State<State>| async move {
-                ([(CONTENT_TYPE, OPEN_METRICS)], state.metrics.text())
+            get(|extract::State(state): extract::State<State>, headers: HeaderMap| async move {
+                let accept = headers.get(ACCEPT).and_then(|it| it.to_str().ok());
+                let open = state.metrics.text();
+                if text::reads_open_metrics(accept) {
+                    ([(CONTENT_TYPE, text::OPEN_METRICS)], open)
+                } else {
+                    ([(CONTENT_TYPE, text::CLASSIC)], text::classic(&open))
+                }
             }),
         )
         .with_state(state)
@@ -278,11 +281,16 @@ mod tests {
     #[tokio::test]
     async fn metrics_are_served_as_the_format_that_they_are_in() {
         use tower::ServiceExt;
-        let request =
-            axum::extract::Request::builder().uri("/metrics").body(axum::body::Body::empty()).unwrap();
-        let answer = router(State::default()).oneshot(request).await.unwrap();
-        assert_eq!(answer.headers()[CONTENT_TYPE], OPEN_METRICS);
-        let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
-        assert!(body.ends_with(b"# EOF\n"));
+        for (accept, kind, open) in [
+            ("application/openmetrics-text;version=1.0.0,*/*;q=0.1", text::OPEN_METRICS, true),
+            ("text/plain", text::CLASSIC, false),
+        ] {
+            let request = axum::extract::Request::builder().uri("/metrics").header(ACCEPT, accept);
+            let request = request.body(axum::body::Body::empty()).unwrap();
+            let answer = router(State::default()).oneshot(request).await.unwrap();
+            assert_eq!(answer.headers()[CONTENT_TYPE], kind);
+            let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+            assert_eq!(body.ends_with(b"# EOF\n"), open);
+        }
     }
 }

@@ -15,7 +15,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Called when the turn of a pass has come.
 type Wake = Box<dyn FnOnce() + Send>;
-type State = Turns<(u64, Wake)>;
+/// A pass that waits: its number, since when, and what wakes it.
+type Waiter = (u64, Instant, Wake);
+type State = Turns<Waiter>;
 
 /// The turns of all passes of the process.
 #[derive(Clone)]
@@ -34,10 +36,10 @@ impl Gate {
     pub fn enter(&self, place: Place, wake: impl FnOnce() + Send + 'static) -> Waiting {
         let (number, place) = (self.last.fetch_add(1, Ordering::Relaxed), Arc::new(place));
         let mut state = self.state();
-        let ticket = state.enter(place.as_ref().clone(), (number, Box::new(wake)));
+        let ticket = state.enter(place.as_ref().clone(), (number, Instant::now(), Box::new(wake)));
         let mut started = state.start(&place.lane);
         drop(state);
-        started.retain(|(it, _)| *it != number);
+        started.retain(|(it, ..)| *it != number);
         call(started);
         Waiting { gate: self.clone(), place, ticket, taken: false }
     }
@@ -59,6 +61,16 @@ impl Gate {
         self.state().waiting()
     }
 
+    /// Number of passes that wait for a turn in this lane.
+    pub fn waiting_in(&self, lane: &Lane) -> usize {
+        self.state().waiters().filter(|(it, _)| *it == lane).count()
+    }
+
+    /// For how long the first of the passes that wait has waited.
+    pub fn oldest(&self) -> Duration {
+        self.state().waiters().map(|(_, (_, since, _))| since.elapsed()).max().unwrap_or_default()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -69,8 +81,8 @@ impl Gate {
     }
 }
 
-fn call(started: Vec<(u64, Wake)>) {
-    for (_, wake) in started {
+fn call(started: Vec<Waiter>) {
+    for (_, _, wake) in started {
         wake();
     }
 }

@@ -54,6 +54,7 @@ fn prepare() {
             "--timeout=60s",
             "crd/servicemonitors.monitoring.coreos.com",
             "crd/podmonitors.monitoring.coreos.com",
+            "crd/prometheusrules.monitoring.coreos.com",
         ],
         "",
     );
@@ -88,7 +89,7 @@ fn the_api_server_takes_every_combination_and_every_overlay() {
 fn the_server_adds_nothing_to_what_the_examples_say() {
     prepare();
     let mut seen = 0;
-    let vendors = ["edgee", "edenai", "edenai-v2", "cortecs"];
+    let vendors = ["edgee", "edenai", "edenai-v2", "cortecs", "litellm", "openrouter"];
     let emulated = vendors.map(|vendor| format!("emulator/{vendor}"));
     let folders = vendors.into_iter().chain(["gitops"]).map(str::to_owned).chain(emulated);
     for folder in folders.map(|it| format!("deploy/examples/{it}")) {

@@ -7,7 +7,9 @@ use crate::support::litellm::server;
 use crate::support::world::World;
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Namespace;
+use keysmith::cluster::ledger::Ledger;
 use keysmith::plan::naming::{ClusterId, Mark, Serial};
+use keysmith::runtime::metrics::Metrics;
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -259,6 +261,9 @@ pub async fn an_orphan_is_found_and_deleted_by_the_command(world: &mut World) {
     token_at(world, vendor).await;
     let namespaces: Api<Namespace> = Api::all(world.user.clone());
     let cluster = ClusterId(namespaces.get("kube-system").await.unwrap().uid().unwrap());
+    // A key that is older than the ledger may have been kept on purpose.
+    Ledger::new(world.user.clone(), &world.namespace, Metrics::default()).open().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let mark = Mark::new(&cluster, &format!("gone from {}", world.namespace));
     let orphan = world.vendor().add_key(&mark.name("dropped", Serial(1)));
     let by_hand = world.vendor().add_key(&format!("by hand in {}", world.namespace));

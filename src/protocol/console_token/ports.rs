@@ -118,10 +118,6 @@ pub struct Holds {
 /// A metric of a console token.
 #[derive(Clone, Debug)]
 pub enum TokenMeasure {
-    /// Whether the vendor accepts the token, and when it expires as declared, in Unix seconds.
-    Accepted(bool, Option<i64>),
-    /// Whether the token seems to lead to another account.
-    Doubted(bool),
     /// What the account has left.
     Balance(Money),
     /// What the keys of the token with that UID spent.

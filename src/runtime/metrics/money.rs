@@ -15,15 +15,15 @@ type Amount = Gauge<f64, AtomicU64>;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Key {
-    namespace: String,
-    name: String,
+    resource_namespace: String,
+    resource_name: String,
     currency: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Account {
-    namespace: String,
-    name: String,
+    resource_namespace: String,
+    resource_name: String,
     currency: String,
 }
 
@@ -49,17 +49,20 @@ fn amount(micros: u64) -> f64 {
 impl Amounts {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let amounts = Self::default();
-        registry.register(
+        super::register(
+            registry,
             "key_spent",
             "Spent with the keys of a GatewayApiKey in the running calendar month, in the vendor's currency",
             amounts.spent.clone(),
         );
-        registry.register(
+        super::register(
+            registry,
             "key_budget",
             "Budget of a GatewayApiKey for one of its periods, in the vendor's currency",
             amounts.budget.clone(),
         );
-        registry.register(
+        super::register(
+            registry,
             "account_balance",
             "What the account of a ConsoleToken has left",
             amounts.balance.clone(),
@@ -72,7 +75,8 @@ impl Amounts {
         let mut exported = Vec::new();
         let before = all.remove(token).unwrap_or_default();
         for key in keys {
-            let labels = Key { namespace: key.namespace, name: key.name, currency: key.currency };
+            let labels =
+                Key { resource_namespace: key.namespace, resource_name: key.name, currency: key.currency };
             self.spent.get_or_create(&labels).set(amount(key.micros));
             match key.budget {
                 Some(budget) => drop(self.budget.get_or_create(&labels).set(amount(budget))),
@@ -91,8 +95,8 @@ impl Amounts {
 
     pub(super) fn balance(&self, token: &TokenRef, money: &Money) {
         let currency = crate::plan::usage::balance(money).currency;
-        let namespace = token.namespace.clone().unwrap_or_default();
-        let labels = Account { namespace, name: token.name.clone(), currency };
+        let resource_namespace = token.namespace.clone().unwrap_or_default();
+        let labels = Account { resource_namespace, resource_name: token.name.clone(), currency };
         self.balance.get_or_create(&labels).set(units(money.micros));
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(before) = accounts.insert(token.clone(), labels.clone()).filter(|it| *it != labels) {
