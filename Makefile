@@ -10,7 +10,7 @@ CLUSTER := tests/controlplane/cluster
 HELM := tests/controlplane/helm
 LITELLM := tests/litellm/server
 CHART_CRDS := charts/keysmith/files/crds
-SCRIPTS := $(CLUSTER) $(HELM) $(LITELLM) tests/chaos-all tests/attack-all deploy/demo deploy/image/build .ci/run .ci/tool .ci/version
+SCRIPTS := $(CLUSTER) $(HELM) $(LITELLM) tests/chaos-all tests/attack-all deploy/demo deploy/image/build docs/build docs/pictures/render .ci/run .ci/tool .ci/version
 
 # Another cluster is used only when asked for: `make demo KUBECONFIG=…`. One in the environment may be somebody's
 # production, so nothing here passes it on.
@@ -123,6 +123,14 @@ generate: ## Write crds/ and what follows from it, and what the chart renders: r
 	cargo run --quiet -- crds --dir crds
 	cargo run --quiet -- crds --dir $(CHART_CRDS)
 	KEYSMITH_UPDATE=1 cargo test --quiet --all-features --test fast -- charts::golden charts::reference config_map written_down
+
+.PHONY: docs
+docs: ## Build the documentation into target/docs
+	@docs/build
+
+.PHONY: pictures
+pictures: ## Render the pictures of the documentation
+	@docs/pictures/render
 
 .PHONY: version
 version: ## Print the one version, or move it everywhere: make version VERSION=1.2.3
