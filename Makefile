@@ -11,7 +11,7 @@ HELM := tests/controlplane/helm
 PROMTOOL := tests/controlplane/promtool
 LITELLM := tests/litellm/server
 CHART_CRDS := charts/keysmith/files/crds
-SCRIPTS := $(CLUSTER) $(HELM) $(PROMTOOL) $(LITELLM) tests/chaos-all tests/attack-all deploy/demo deploy/image/build .ci/run .ci/tool .ci/version
+SCRIPTS := $(CLUSTER) $(HELM) $(PROMTOOL) $(LITELLM) tests/chaos-all tests/attack-all deploy/demo deploy/image/build docs/build docs/pictures/render .ci/run .ci/tool .ci/version
 
 # Another cluster is used only when asked for: `make demo KUBECONFIG=…`. One in the environment may be somebody's
 # production, so nothing here passes it on.
@@ -125,6 +125,14 @@ generate: ## Write crds/ and what follows from it, and what the chart renders: r
 	cargo run --quiet -- crds --dir crds
 	cargo run --quiet -- crds --dir $(CHART_CRDS)
 	KEYSMITH_UPDATE=1 cargo test --quiet --all-features --test fast -- charts::golden charts::reference config_map written_down
+
+.PHONY: docs
+docs: ## Build the documentation into target/docs
+	@docs/build
+
+.PHONY: pictures
+pictures: ## Render the pictures of the documentation
+	@docs/pictures/render
 
 .PHONY: version
 version: ## Print the one version, or move it everywhere: make version VERSION=1.2.3
