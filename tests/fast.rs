@@ -37,8 +37,8 @@ mod support {
 mod charts {
     mod alerts;
     mod combinations;
-    mod golden;
-    mod reference;
+    pub mod golden;
+    pub mod reference;
     mod rules;
 }
 mod cluster {
@@ -141,6 +141,7 @@ mod written {
     mod gitops;
     mod manifests;
     mod messages;
+    mod reference;
     mod vendors;
     mod versions;
 }

@@ -1,5 +1,5 @@
 //! Keysmith as users install it: the image is built and runs on a real control plane under its own service account,
-//! installed by the chart, by kustomize, and by the commands of README.
+//! installed by the chart, by kustomize, and by the commands of the documentation.
 
 #![allow(
     clippy::unwrap_used,

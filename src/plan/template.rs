@@ -196,7 +196,7 @@ fn path(entry: &str) -> String {
     format!("spec.secret.template.data[{entry}]")
 }
 
-/// The entries of a preset, as in the table "Presets" of README.
+/// The entries of a preset, as in the table "Presets" of the documentation.
 fn preset(preset: Preset, with_model: bool, openai_path: &str) -> BTreeMap<String, String> {
     const KEY: &str = "{{ key }}";
     const ROOT: &str = "{{ baseUrl }}";

@@ -54,7 +54,7 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-fn table() -> String {
+pub fn table() -> String {
     let mut text = String::from("| value | default | |\n| --- | --- | --- |\n");
     for row in rows() {
         let default = if row.default.is_empty() { String::new() } else { format!("`{}`", row.default) };

@@ -1,4 +1,4 @@
-//! The manifests of `deploy/`, applied as README says.
+//! The manifests of `deploy/`, applied as the documentation says.
 
 use super::site::{NAMESPACE, Site, TOKEN, object};
 use crate::support::helm::root;

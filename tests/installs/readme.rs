@@ -1,4 +1,4 @@
-//! README's section "Install", word by word.
+//! The page "With Helm", word by word.
 
 use super::shell::{Shell, blocks};
 use super::site::{NAMESPACE, Site};
@@ -28,9 +28,10 @@ fn ready(site: &Site) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_commands_of_readme_install_use_upgrade_fail_over_and_remove() {
+async fn the_documented_commands_install_use_upgrade_fail_over_and_remove() {
     let mut site = Site::new("readme", Engine::EmptyRoot).await;
-    let [install, key, upgrade, fail_over, remove] = blocks("README.md", "Install").try_into().unwrap();
+    let [install, key, upgrade, fail_over, remove] =
+        blocks("docs/pages/start/helm.md", "Install").try_into().unwrap();
     Shell::new(&site).run(&install);
     assert_eq!(ready(&site).len(), 2);
     let first = leader(&site);

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
-/// The organization id that README uses.
+/// The organization id that the documentation uses.
 pub const ORG: &str = "org_12345";
 pub const TOKEN: &str = "ek_live_emulated-install-token";
 pub const NAMESPACE: &str = RELEASE.1;

@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// The release's name and its namespace, as README installs it.
+/// The release's name and its namespace, as the documentation installs it.
 pub const RELEASE: (&str, &str) = ("keysmith", "keysmith-system");
 
 /// The top of the repository.

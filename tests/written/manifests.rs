@@ -1,5 +1,6 @@
 //! Generated files are up to date, manifests for users fit the types, and the rules about source text hold.
 
+use super::reference::documents;
 use crate::support::helm;
 use keysmith::api::{ClusterConsoleToken, ConsoleToken, GatewayApiKey, ProjectSettings, ProviderKey, Reason};
 use keysmith::gateway::DRIVERS;
@@ -101,20 +102,20 @@ fn the_examples_fit_the_types() {
 }
 
 #[test]
-fn every_reason_is_explained_in_the_readme() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+fn every_reason_is_explained_in_the_documentation() {
+    let text = documents();
     for (reason, _) in Reason::ALL {
         assert!(
-            readme.contains(&format!("`{}`", reason.as_str())),
-            "README says nothing of {}",
+            text.contains(&format!("`{}`", reason.as_str())),
+            "the documentation says nothing of {}",
             reason.as_str()
         );
     }
 }
 
 #[test]
-fn every_flag_is_explained_in_the_readme() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+fn every_flag_is_explained_in_the_documentation() {
+    let text = documents();
     let (ok, help, _) = keysmith(&["run", "--help"]);
     assert!(ok);
     let flags: Vec<_> = help
@@ -123,34 +124,34 @@ fn every_flag_is_explained_in_the_readme() {
         .collect();
     assert!(flags.len() >= 7, "{flags:?}");
     for flag in flags {
-        assert!(readme.contains(&format!("`{flag}`")), "README says nothing of {flag}");
+        assert!(text.contains(&format!("`{flag}`")), "the documentation says nothing of {flag}");
     }
 }
 
 #[test]
-fn every_flag_of_usage_is_explained_in_the_readme() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+fn every_flag_of_usage_is_explained_in_the_documentation() {
+    let text = documents();
     let (ok, help, _) = keysmith(&["usage", "--help"]);
     assert!(ok && help.contains("Exit codes:"));
     for flag in ["--namespace", "--console-token", "--selector", "--by", "--since", "--output"] {
         assert!(
-            help.contains(flag) && readme.contains(&format!("`{flag}`")),
-            "README says nothing of {flag}"
+            help.contains(flag) && text.contains(&format!("`{flag}`")),
+            "the documentation says nothing of {flag}"
         );
     }
 }
 
 #[test]
-fn every_flag_of_orphans_is_explained_in_the_readme() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+fn every_flag_of_orphans_is_explained_in_the_documentation() {
+    let text = documents();
     let (ok, help, _) = keysmith(&["orphans", "--help"]);
     assert!(ok && help.contains("Exit codes:"));
     for flag in
         ["--namespace", "--console-token", "--key", "--output", "--delete", "--yes", "--ledger-namespace"]
     {
         assert!(
-            help.contains(flag) && readme.contains(&format!("`{flag}`")),
-            "README says nothing of {flag}"
+            help.contains(flag) && text.contains(&format!("`{flag}`")),
+            "the documentation says nothing of {flag}"
         );
     }
 }

@@ -41,8 +41,8 @@ const FOLDERS: [(&str, &str); 6] = [
 ];
 
 #[test]
-fn the_table_of_vendors_in_the_readme_is_what_explain_says() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+fn the_table_of_vendors_in_the_documentation_is_what_explain_says() {
+    let readme = fs::read_to_string(root().join("docs/pages/reference/vendors.md")).unwrap();
     let section = readme.split("\n## Vendors\n").nth(1).unwrap().split("\n### ").next().unwrap();
     let rows: Vec<Vec<&str>> = section
         .lines()
