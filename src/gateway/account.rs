@@ -379,7 +379,9 @@ impl Account {
         // A vendor that lists nothing tells nothing: keys are restricted to something.
         let read = read.filter(|names| !names.is_empty());
         let catalog = read.map(|names| Arc::new(Catalog::new(as_of, names)));
-        catalog.iter().for_each(|it| shared.models.put(it));
+        if let Some(catalog) = &catalog {
+            shared.models.put(catalog);
+        }
         Ok(catalog)
     }
 

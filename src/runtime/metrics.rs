@@ -84,8 +84,14 @@ struct Build {
 }
 
 /// Registers a metric that is exported from the start.
-fn register(registry: &mut Registry, name: &str, help: &str, metric: impl Metric) {
-    registry.register(name, help, Always(metric));
+fn register<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, Always(metric.clone()));
+    metric
+}
+
+/// Registers a metric that begins at nothing.
+fn new<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    register(registry, name, help, M::default())
 }
 
 /// Counts the resources for which a flag is set, by UID.
@@ -97,9 +103,7 @@ struct Flagged {
 
 impl Flagged {
     fn register(registry: &mut Registry, name: &str, help: &str) -> Self {
-        let flagged = Self::default();
-        register(registry, name, help, flagged.count.clone());
-        flagged
+        Self { count: new(registry, name, help), ..Self::default() }
     }
 
     fn set(&self, uid: &str, flag: bool) {
@@ -123,14 +127,14 @@ fn latency() -> Histogram {
 
 /// A vendor call without an answer yet.
 pub struct InFlight {
-    in_flight: Gauge,
+    gauge: Gauge,
     duration: Histogram,
     began: Instant,
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.in_flight.dec();
+        self.gauge.dec();
         self.duration.observe(self.began.elapsed().as_secs_f64());
     }
 }
@@ -145,31 +149,125 @@ pub struct Metrics {
     /// The current state of resources, keys and accounts. Only the leader keeps it up to date, so only the leader
     /// exports it.
     state: Arc<Registry>,
-    reconciles: Family<Reconcile, Counter>,
-    durations: Family<Kind, Histogram>,
-    vendor_calls: Family<VendorCall, Counter>,
-    vendor_call_durations: Family<CallDuration, Histogram>,
-    vendor_calls_in_flight: Family<Vendor, Gauge>,
-    requests: Family<Request, Counter>,
-    request_durations: Family<Method, Histogram>,
+    passes: Passes,
+    calls: Calls,
+    requests: Requests,
     resources: Resources,
-    listing_entries_skipped: Family<Vendor, Counter>,
-    left_behind: Family<Kind, Counter>,
-    rotations: Family<Rotation, Counter>,
-    rotations_failed: Family<Rotation, Counter>,
-    overdue: Flagged,
-    leaks_open: Flagged,
-    restarts: Counter,
+    keys: Keys,
     orphans: Orphans,
-    events_dropped: Counter,
-    events_refused: Counter,
     amounts: money::Amounts,
     leader: Gauge,
     leader_transitions: Counter,
 }
 
+/// Metrics of reconciles.
+#[derive(Clone)]
+struct Passes {
+    count: Family<Reconcile, Counter>,
+    durations: Family<Kind, Histogram>,
+}
+
+impl Passes {
+    fn register(counters: &mut Registry) -> Self {
+        let durations = Family::<Kind, Histogram>::new_with_constructor(|| {
+            Histogram::new([0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0])
+        });
+        Self {
+            count: new(counters, "reconciles", "Reconciles by kind and outcome"),
+            durations: register(counters, "reconcile_duration_seconds", "Duration of reconciles", durations),
+        }
+    }
+}
+
+/// Metrics of calls to vendors.
+#[derive(Clone)]
+struct Calls {
+    count: Family<VendorCall, Counter>,
+    durations: Family<CallDuration, Histogram>,
+    in_flight: Family<Vendor, Gauge>,
+    entries_skipped: Family<Vendor, Counter>,
+}
+
+impl Calls {
+    fn register(counters: &mut Registry) -> Self {
+        let durations = Family::<CallDuration, Histogram>::new_with_constructor(latency);
+        let duration = "Duration of calls to vendors, waits for the rate limit not counted";
+        let in_flight = "Calls to vendors that have no answer yet";
+        let skipped = "Entries of vendors' listings that are not Keysmith's and cannot be read";
+        Self {
+            count: new(counters, "vendor_calls", "Calls to vendors by call and outcome"),
+            durations: register(counters, "vendor_call_duration_seconds", duration, durations),
+            in_flight: new(counters, "vendor_calls_in_flight", in_flight),
+            entries_skipped: new(counters, "listing_entries_skipped", skipped),
+        }
+    }
+}
+
+/// Metrics of the Kubernetes API server, as this process meets it.
+#[derive(Clone)]
+struct Requests {
+    count: Family<Request, Counter>,
+    durations: Family<Method, Histogram>,
+    events_dropped: Counter,
+    events_refused: Counter,
+}
+
+impl Requests {
+    fn register(counters: &mut Registry) -> Self {
+        let durations = Family::<Method, Histogram>::new_with_constructor(latency);
+        let count = "Requests to the Kubernetes API server by method and status; none: no answer came";
+        let duration = "Time from a request to the Kubernetes API server to the head of the answer";
+        let dropped = "Events not sent because too many waited";
+        Self {
+            count: new(counters, "kubernetes_requests", count),
+            durations: register(counters, "kubernetes_request_duration_seconds", duration, durations),
+            events_dropped: new(counters, "events_dropped", dropped),
+            events_refused: new(counters, "events_refused", "Events that the API server did not store"),
+        }
+    }
+}
+
+/// Metrics of keys and of what uses them.
+#[derive(Clone)]
+struct Keys {
+    rotations: Family<Rotation, Counter>,
+    rotations_failed: Family<Rotation, Counter>,
+    rotations_overdue: Flagged,
+    leaks_open: Flagged,
+    left_behind: Family<Kind, Counter>,
+    restarts: Counter,
+}
+
+impl Keys {
+    fn register(counters: &mut Registry, state: &mut Registry) -> Self {
+        let overdue = "Keys whose replacement is overdue";
+        let leaks = "Keys that were declared leaked and are not revoked yet";
+        let metrics = Self {
+            rotations: new(counters, "rotations", "Keys that took another's place"),
+            rotations_failed: new(counters, "rotations_failed", "Attempts to replace a key that failed"),
+            rotations_overdue: Flagged::register(state, "rotations_overdue", overdue),
+            leaks_open: Flagged::register(state, "leaks_open", leaks),
+            left_behind: new(counters, "left_behind", "Things at a vendor that could not be removed"),
+            restarts: new(counters, "consumer_restarts", "Workloads restarted for a new key"),
+        };
+        metrics.begin();
+        metrics
+    }
+
+    /// Prometheus does not see the first increase of a series that appears with that increase.
+    fn begin(&self) {
+        for reason in Cause::ALL.map(Cause::name) {
+            drop(self.rotations.get_or_create(&Rotation { reason: reason.clone() }));
+            drop(self.rotations_failed.get_or_create(&Rotation { reason }));
+        }
+        for kind in ["GatewayApiKey", "ProviderKey"] {
+            drop(self.left_behind.get_or_create(&Kind { kind }));
+        }
+    }
+}
+
 /// Metrics of sweeps and the ledger.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Orphans {
     found: Family<Vendor, Gauge>,
     revoked: Family<Vendor, Counter>,
@@ -178,158 +276,41 @@ struct Orphans {
 }
 
 impl Orphans {
-    fn register(registry: &mut Registry, state: &mut Registry) -> Self {
-        let metrics = Self::default();
-        register(
-            state,
-            "orphaned_keys",
-            "Keys at a vendor with this cluster's mark that no resource accounts for",
-            metrics.found.clone(),
-        );
-        register(
-            registry,
-            "orphaned_keys_revoked",
-            "Orphaned keys that were revoked",
-            metrics.revoked.clone(),
-        );
-        register(registry, "sweeps", "Sweeps for orphaned keys by outcome", metrics.sweeps.clone());
-        register(
-            registry,
-            "ledger_full",
-            "Entries that found no room in the ledger",
-            metrics.ledger_full.clone(),
-        );
-        metrics
+    fn register(counters: &mut Registry, state: &mut Registry) -> Self {
+        let found = "Keys at a vendor with this cluster's mark that no resource accounts for";
+        Self {
+            found: new(state, "orphaned_keys", found),
+            revoked: new(counters, "orphaned_keys_revoked", "Orphaned keys that were revoked"),
+            sweeps: new(counters, "sweeps", "Sweeps for orphaned keys by outcome"),
+            ledger_full: new(counters, "ledger_full", "Entries that found no room in the ledger"),
+        }
     }
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        let mut registry = Registry::with_prefix("keysmith");
+        let mut counters = Registry::with_prefix("keysmith");
         let mut state = Registry::with_prefix("keysmith");
-        let reconciles = Family::<Reconcile, Counter>::default();
-        register(&mut registry, "reconciles", "Reconciles by kind and outcome", reconciles.clone());
-        let durations = Family::<Kind, Histogram>::new_with_constructor(|| {
-            Histogram::new([0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0])
-        });
-        register(&mut registry, "reconcile_duration_seconds", "Duration of reconciles", durations.clone());
-        let vendor_calls = Family::<VendorCall, Counter>::default();
-        register(&mut registry, "vendor_calls", "Calls to vendors by call and outcome", vendor_calls.clone());
-        let vendor_call_durations = Family::<CallDuration, Histogram>::new_with_constructor(latency);
-        let durations_of_calls = "Duration of calls to vendors, waits for the rate limit not counted";
-        register(
-            &mut registry,
-            "vendor_call_duration_seconds",
-            durations_of_calls,
-            vendor_call_durations.clone(),
-        );
-        let vendor_calls_in_flight = Family::<Vendor, Gauge>::default();
-        let in_flight = "Calls to vendors that have no answer yet";
-        register(&mut registry, "vendor_calls_in_flight", in_flight, vendor_calls_in_flight.clone());
-        let requests = Family::<Request, Counter>::default();
-        let answered = "Requests to the Kubernetes API server by method and status; none: no answer came";
-        register(&mut registry, "kubernetes_requests", answered, requests.clone());
-        let request_durations = Family::<Method, Histogram>::new_with_constructor(latency);
-        let until_answer = "Time from a request to the Kubernetes API server to the head of the answer";
-        register(
-            &mut registry,
-            "kubernetes_request_duration_seconds",
-            until_answer,
-            request_durations.clone(),
-        );
+        let mut process = Registry::default();
+        let build: Family<Build, Gauge> = new(&mut counters, "build_info", "The version that runs");
+        build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION") }).set(1);
+        process.register_collector(Box::new(process::Process { started: Clock::system().now().as_second() }));
         let resources = Resources::default();
         state.register_collector(Box::new(resources.clone()));
-        let build = Family::<Build, Gauge>::default();
-        build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION") }).set(1);
-        register(&mut registry, "build_info", "The version that runs", build);
-        let mut process = Registry::default();
-        process.register_collector(Box::new(process::Process { started: Clock::system().now().as_second() }));
-        let listing_entries_skipped = Family::<Vendor, Counter>::default();
-        register(
-            &mut registry,
-            "listing_entries_skipped",
-            "Entries of vendors' listings that are not Keysmith's and cannot be read",
-            listing_entries_skipped.clone(),
-        );
-        let left_behind = Family::<Kind, Counter>::default();
-        register(
-            &mut registry,
-            "left_behind",
-            "Things at a vendor that could not be removed",
-            left_behind.clone(),
-        );
-        let rotations = Family::<Rotation, Counter>::default();
-        register(&mut registry, "rotations", "Keys that took another's place", rotations.clone());
-        let rotations_failed = Family::<Rotation, Counter>::default();
-        register(
-            &mut registry,
-            "rotations_failed",
-            "Attempts to replace a key that failed",
-            rotations_failed.clone(),
-        );
-        let overdue = Flagged::register(&mut state, "rotations_overdue", "Keys whose replacement is overdue");
-        let leaks = "Keys that were declared leaked and are not revoked yet";
-        let leaks_open = Flagged::register(&mut state, "leaks_open", leaks);
-        let restarts = Counter::default();
-        register(&mut registry, "consumer_restarts", "Workloads restarted for a new key", restarts.clone());
-        let orphans = Orphans::register(&mut registry, &mut state);
-        let events_dropped = Counter::default();
-        register(
-            &mut registry,
-            "events_dropped",
-            "Events not sent because too many waited",
-            events_dropped.clone(),
-        );
-        let events_refused = Counter::default();
-        register(
-            &mut registry,
-            "events_refused",
-            "Events that the API server did not store",
-            events_refused.clone(),
-        );
-        let amounts = money::Amounts::register(&mut state);
-        let leader = Gauge::default();
-        register(&mut registry, "leader", "1 while this replica leads", leader.clone());
-        let leader_transitions = Counter::default();
-        register(
-            &mut registry,
-            "leader_transitions",
-            "Times that this replica began or ceased to lead",
-            leader_transitions.clone(),
-        );
-        // The first increase of a series that appears with it is not seen.
-        for reason in Cause::ALL.map(Cause::name) {
-            drop(rotations.get_or_create(&Rotation { reason: reason.clone() }));
-            drop(rotations_failed.get_or_create(&Rotation { reason }));
-        }
-        for kind in ["GatewayApiKey", "ProviderKey"] {
-            drop(left_behind.get_or_create(&Kind { kind }));
-        }
+        let transitions = "Times that this replica began or ceased to lead";
         Self {
-            counters: Arc::new(registry),
+            passes: Passes::register(&mut counters),
+            calls: Calls::register(&mut counters),
+            requests: Requests::register(&mut counters),
+            resources,
+            keys: Keys::register(&mut counters, &mut state),
+            orphans: Orphans::register(&mut counters, &mut state),
+            amounts: money::Amounts::register(&mut state),
+            leader: new(&mut counters, "leader", "1 while this replica leads"),
+            leader_transitions: new(&mut counters, "leader_transitions", transitions),
+            counters: Arc::new(counters),
             process: Arc::new(process),
             state: Arc::new(state),
-            vendor_call_durations,
-            vendor_calls_in_flight,
-            requests,
-            request_durations,
-            resources,
-            reconciles,
-            durations,
-            vendor_calls,
-            listing_entries_skipped,
-            left_behind,
-            rotations,
-            rotations_failed,
-            overdue,
-            leaks_open,
-            restarts,
-            orphans,
-            events_dropped,
-            events_refused,
-            amounts,
-            leader,
-            leader_transitions,
         }
     }
 }
@@ -351,19 +332,19 @@ impl Metrics {
 
     /// Counts a reconcile.
     pub fn reconciled(&self, kind: &'static str, outcome: &'static str, took: Duration) {
-        self.reconciles.get_or_create(&Reconcile { kind, outcome }).inc();
-        self.durations.get_or_create(&Kind { kind }).observe(took.as_secs_f64());
+        self.passes.count.get_or_create(&Reconcile { kind, outcome }).inc();
+        self.passes.durations.get_or_create(&Kind { kind }).observe(took.as_secs_f64());
     }
 
     /// Counts a vendor call.
     pub fn vendor_call(&self, vendor: &'static str, call: &'static str, outcome: &'static str) {
-        self.vendor_calls.get_or_create(&VendorCall { vendor, call, outcome }).inc();
+        self.calls.count.get_or_create(&VendorCall { vendor, call, outcome }).inc();
     }
 
     /// Counts malformed entries of a listing that were skipped.
     pub fn listing_entries_skipped(&self, vendor: &'static str, entries: u64) {
         if entries > 0 {
-            self.listing_entries_skipped.get_or_create(&Vendor { vendor }).inc_by(entries);
+            self.calls.entries_skipped.get_or_create(&Vendor { vendor }).inc_by(entries);
         }
     }
 
@@ -379,48 +360,48 @@ impl Metrics {
 
     /// Counts a vendor call from its start; its duration is measured until the result is dropped.
     pub fn vendor_call_begins(&self, vendor: &'static str, call: &'static str) -> InFlight {
-        let in_flight = self.vendor_calls_in_flight.get_or_create_owned(&Vendor { vendor });
-        in_flight.inc();
-        let duration = self.vendor_call_durations.get_or_create_owned(&CallDuration { vendor, call });
-        InFlight { in_flight, duration, began: Instant::now() }
+        let gauge = self.calls.in_flight.get_or_create_owned(&Vendor { vendor });
+        gauge.inc();
+        let duration = self.calls.durations.get_or_create_owned(&CallDuration { vendor, call });
+        InFlight { gauge, duration, began: Instant::now() }
     }
 
     /// Counts a request to the Kubernetes API server. `code`: its status, if an answer came.
     pub fn kubernetes_request(&self, method: &str, code: Option<u16>, took: Duration) {
         let method = method.to_owned();
         let code = code.map_or_else(|| "none".to_owned(), |it| it.to_string());
-        self.request_durations.get_or_create(&Method { method: method.clone() }).observe(took.as_secs_f64());
-        self.requests.get_or_create(&Request { method, code }).inc();
+        self.requests.durations.get_or_create(&Method { method: method.clone() }).observe(took.as_secs_f64());
+        self.requests.count.get_or_create(&Request { method, code }).inc();
     }
 
     /// Counts keys that stay at a vendor.
     pub fn left_behind(&self, kind: &'static str, count: usize) {
-        self.left_behind.get_or_create(&Kind { kind }).inc_by(count as u64);
+        self.keys.left_behind.get_or_create(&Kind { kind }).inc_by(count as u64);
     }
 
     /// Counts a key that replaced another.
     pub fn rotated(&self, reason: String) {
-        self.rotations.get_or_create(&Rotation { reason }).inc();
+        self.keys.rotations.get_or_create(&Rotation { reason }).inc();
     }
 
     /// Counts a failed attempt to replace a key.
     pub fn rotation_failed(&self, reason: String) {
-        self.rotations_failed.get_or_create(&Rotation { reason }).inc();
+        self.keys.rotations_failed.get_or_create(&Rotation { reason }).inc();
     }
 
     /// Sets whether the replacement of that resource's key is overdue.
     pub fn rotation_overdue(&self, uid: &str, overdue: bool) {
-        self.overdue.set(uid, overdue);
+        self.keys.rotations_overdue.set(uid, overdue);
     }
 
     /// Sets whether a key of that resource was declared leaked and is not revoked yet.
     pub fn leak_open(&self, uid: &str, open: bool) {
-        self.leaks_open.set(uid, open);
+        self.keys.leaks_open.set(uid, open);
     }
 
     /// Counts restarted workloads.
     pub fn restarted(&self, count: usize) {
-        self.restarts.inc_by(count as u64);
+        self.keys.restarts.inc_by(count as u64);
     }
 
     /// Sets the number of orphans at a vendor.
@@ -456,12 +437,12 @@ impl Metrics {
 
     /// Counts a dropped event.
     pub fn event_dropped(&self) {
-        self.events_dropped.inc();
+        self.requests.events_dropped.inc();
     }
 
     /// Counts an event that the API server rejected.
     pub fn event_refused(&self) {
-        self.events_refused.inc();
+        self.requests.events_refused.inc();
     }
 
     /// Sets whether this replica leads. The current state is cleared at every change, because it is out of date.
@@ -476,8 +457,8 @@ impl Metrics {
 
     fn forget_state(&self) {
         self.orphans.found.clear();
-        self.overdue.clear();
-        self.leaks_open.clear();
+        self.keys.rotations_overdue.clear();
+        self.keys.leaks_open.clear();
         self.amounts.clear();
     }
 }

@@ -8,10 +8,7 @@ use std::time::Duration;
 
 /// A model that the vendor lists.
 fn known(world: &World) -> &'static str {
-    match world.vendor_id.capabilities().models.patterns {
-        true => "gpt-small",
-        false => "openai/gpt-5.2",
-    }
+    if world.vendor_id.capabilities().models.patterns { "gpt-small" } else { "openai/gpt-5.2" }
 }
 
 async fn said(world: &World, name: &str, expected: &str) -> String {

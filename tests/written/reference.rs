@@ -119,10 +119,8 @@ const fn cure(reason: EventReason) -> &'static str {
         E::KeyExpired => "find out from earlier events why no key took over in time",
         E::LeakedKeyRevoked => "restart applications that still have the leaked key",
         E::LeakOpen => "revoke the key in the vendor's console now; mend what the message names",
-        E::PreviousKeyRevoked | E::PreviousKeyDisabled | E::PreviousKeyEnabled => "nothing",
         E::PreviousKeyInUse => "find the application that did not read the Secret again, and restart it",
         E::RotationOverdue => "mend what the message names, before the key expires",
-        E::Relinked | E::TakenOver | E::SecretUpdated | E::Updated => "nothing",
         E::SecretRestored => "find out who edits or deletes the Secret, if it comes again",
         E::SecretContested => "find the policy, controller or job that changes the Secret back",
         E::DriftCorrected => "change the specification instead of the vendor's console",
@@ -132,13 +130,11 @@ const fn cure(reason: EventReason) -> &'static str {
         E::ExpiryUnconfirmed => "look at the key in the vendor's console: it may never expire",
         E::BudgetLow => "raise the budget, or find out what spends it",
         E::BudgetExhausted => "raise the budget, or wait for the next period",
-        E::BudgetAvailable | E::ConsumersRestarted => "nothing",
         E::ModelUnknown => {
             "correct the name in spec.models; leave it where the vendor is still to add the model"
         }
         E::ConsumersMissing => "correct spec.rotation.restart, or make the workload",
         E::ConsumersForbidden => "grant Keysmith the right, `rbac.restartWorkloads` in the chart",
-        E::Revoked | E::Reassigned | E::Removed => "nothing",
         E::LeftBehind => {
             "delete the key in the vendor's console, or with `keysmith orphans`, when it is not needed"
         }
@@ -154,7 +150,19 @@ const fn cure(reason: EventReason) -> &'static str {
             "look at `keysmith orphans`; those that Keysmith may delete go with the next sweep"
         }
         E::OrphansRevoked => "find out from the message whose keys they were",
-        E::LeaderElection => "nothing",
+        E::PreviousKeyRevoked
+        | E::PreviousKeyDisabled
+        | E::PreviousKeyEnabled
+        | E::Relinked
+        | E::TakenOver
+        | E::SecretUpdated
+        | E::Updated
+        | E::BudgetAvailable
+        | E::ConsumersRestarted
+        | E::Revoked
+        | E::Reassigned
+        | E::Removed
+        | E::LeaderElection => "nothing",
         E::Ready(_) => "as for the reason of the condition",
     }
 }
@@ -283,8 +291,8 @@ fn every_picture_is_of_its_source() {
     for source in super::manifests::files(&root().join("docs/pictures"), "d2") {
         let name = source.file_stem().unwrap().to_string_lossy().into_owned();
         let svg = fs::read_to_string(root().join(format!("docs/pages/pictures/{name}.svg"))).unwrap();
-        let hash: String =
-            sha2::Sha256::digest(fs::read(&source).unwrap()).iter().map(|it| format!("{it:02x}")).collect();
-        assert!(svg.contains(&hash), "{name}.svg is not of its source: run make pictures");
+        let hash = sha2::Sha256::digest(fs::read(&source).unwrap());
+        let hash: Vec<_> = hash.iter().map(|it| format!("{it:02x}")).collect();
+        assert!(svg.contains(&hash.concat()), "{name}.svg is not of its source: run make pictures");
     }
 }

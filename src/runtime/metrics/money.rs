@@ -1,5 +1,6 @@
 //! Spending of keys and balances of accounts, exact; status shows them in coarse steps.
 
+use super::new;
 use crate::plan::identity::TokenRef;
 use crate::plan::usage::KeySpending;
 use crate::plan::usage::Money;
@@ -48,26 +49,15 @@ fn amount(micros: u64) -> f64 {
 
 impl Amounts {
     pub(super) fn register(registry: &mut Registry) -> Self {
-        let amounts = Self::default();
-        super::register(
-            registry,
-            "key_spent",
-            "Spent with the keys of a GatewayApiKey in the running calendar month, in the vendor's currency",
-            amounts.spent.clone(),
-        );
-        super::register(
-            registry,
-            "key_budget",
-            "Budget of a GatewayApiKey for one of its periods, in the vendor's currency",
-            amounts.budget.clone(),
-        );
-        super::register(
-            registry,
-            "account_balance",
-            "What the account of a ConsoleToken has left",
-            amounts.balance.clone(),
-        );
-        amounts
+        let spent =
+            "Spent with the keys of a GatewayApiKey in the running calendar month, in the vendor's currency";
+        let budget = "Budget of a GatewayApiKey for one of its periods, in the vendor's currency";
+        Self {
+            spent: new(registry, "key_spent", spent),
+            budget: new(registry, "key_budget", budget),
+            balance: new(registry, "account_balance", "What the account of a ConsoleToken has left"),
+            ..Self::default()
+        }
     }
 
     pub(super) fn spending(&self, token: &str, keys: Vec<KeySpending>) {

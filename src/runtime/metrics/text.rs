@@ -1,6 +1,8 @@
 //! The two text formats. A scraper says in `Accept` whether it reads OpenMetrics; the library writes that one, and the older
 //! format of Prometheus differs in the names of counters and in the end.
 
+use std::fmt::Write as _;
+
 /// Content type of OpenMetrics.
 pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Content type of the older format.
@@ -28,7 +30,7 @@ pub fn classic(open: &str) -> String {
             ["# HELP ", "# TYPE "].into_iter().find_map(|kind| Some((kind, line.strip_prefix(kind)?)));
         match named.and_then(|(kind, rest)| Some((kind, rest.split_once(' ')?))) {
             Some((kind, (name, rest))) if counters.contains(&name) => {
-                text.push_str(&format!("{kind}{name}_total {rest}\n"));
+                let _ = writeln!(text, "{kind}{name}_total {rest}");
             }
             _ => {
                 text.push_str(line);
