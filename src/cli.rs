@@ -8,10 +8,11 @@ mod run;
 
 use crate::output::{Failure, WrongFlag, print};
 use crate::runtime::telemetry::{self, Filter, LogFormat};
-use crate::{api, explain, orphans, uninstall, usage};
-use clap::{Parser, Subcommand, ValueEnum};
+use crate::{api, commands, explain, orphans, uninstall, usage};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use kube::ResourceExt;
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// LLM-gateway keys as Kubernetes resources.
@@ -47,10 +48,32 @@ enum Command {
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,
     },
+    /// Show console tokens, their keys, the Secrets, the workloads that read them, and what happens next and when.
+    Status(commands::status::Arguments),
+    /// Replace keys by new ones, with the overlap of every rotation.
+    Rotate(commands::request::Rotate),
+    /// Declare keys leaked: new ones now, and the leaked ones and all previous ones revoked at once.
+    Leaked(commands::request::Leaked),
+    /// Leave keys, their settings and their Secrets as they are.
+    Suspend(commands::request::Suspend),
+    /// End a suspension.
+    Resume(commands::request::Suspend),
+    /// Find the resource of a key that was found somewhere, or of a name in a vendor's console.
+    Whose(commands::whose::Arguments),
     /// List keys at the vendors that no resource accounts for, and those left behind on purpose; remove them on request.
     Orphans(orphans::command::Arguments),
     /// Show what keys spent, by key, namespace or label, as a table, CSV or JSON.
     Usage(usage::command::Arguments),
+    /// Print the completion of a shell.
+    Completion {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages to a folder.
+    Man {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// Check whether resources are left that need the operator; the chart does so before it is uninstalled.
     UninstallCheck(uninstall::Arguments),
     /// Run the vendors as a local server, with faults on request, to try things without an account.
@@ -65,7 +88,28 @@ enum Output {
     Json,
 }
 
+/// The name of the binary as a plugin of kubectl.
+const PLUGIN: &str = "kubectl-keysmith";
+
+/// The command line under the name with which the binary was called: `keysmith`, or `kubectl keysmith` as a plugin.
+fn command(called: Option<&OsString>) -> clap::Command {
+    let command = Cli::command();
+    let stem = called.and_then(|it| Path::new(it).file_stem());
+    if stem.is_some_and(|it| it == PLUGIN) {
+        command.name(PLUGIN).bin_name("kubectl keysmith").display_name("kubectl keysmith")
+    } else {
+        command
+    }
+}
+
 impl Cli {
+    /// Reads the command line of the process; a wrong one ends the process with exit code 2.
+    pub fn read() -> Self {
+        let called = std::env::args_os().next();
+        let matches = command(called.as_ref()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
     /// Runs the subcommand.
     pub async fn execute(self) -> Result<ExitCode, Failure> {
         telemetry::start(self.log_format, &self.log_level)?;
@@ -80,6 +124,14 @@ impl Cli {
                 };
                 print(&text.map_err(WrongFlag)?)?;
             }
+            Command::Status(arguments) => return commands::status::run(arguments).await,
+            Command::Rotate(arguments) => return commands::request::rotate(arguments).await,
+            Command::Leaked(arguments) => return commands::request::leaked(arguments).await,
+            Command::Suspend(arguments) => return commands::request::suspend(arguments, true).await,
+            Command::Resume(arguments) => return commands::request::suspend(arguments, false).await,
+            Command::Whose(arguments) => return commands::whose::run(arguments).await,
+            Command::Completion { shell } => completion(shell)?,
+            Command::Man { dir } => manual(&dir)?,
             Command::Orphans(arguments) => return orphans::command::run(arguments).await,
             Command::Usage(arguments) => return usage::command::run(arguments).await,
             Command::UninstallCheck(arguments) => return uninstall::run(arguments).await,
@@ -107,6 +159,22 @@ pub fn crd_files() -> Result<Vec<(String, String)>, serde_yaml::Error> {
             Ok((format!("{}.yaml", crd.name_any()), text))
         })
         .collect()
+}
+
+fn completion(shell: clap_complete::Shell) -> Result<(), Failure> {
+    let called = std::env::args_os().next();
+    let mut command = command(called.as_ref());
+    let name = command.get_name().to_owned();
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut command, name, &mut text);
+    Ok(print(&String::from_utf8(text)?)?)
+}
+
+fn manual(dir: &Path) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| format!("{}: cannot be written: {}", dir.display(), error.kind());
+    std::fs::create_dir_all(dir).map_err(failed)?;
+    clap_mangen::generate_to(Cli::command(), dir).map_err(failed)?;
+    Ok(())
 }
 
 fn crds(dir: Option<PathBuf>) -> Result<(), Failure> {

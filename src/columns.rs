@@ -1,5 +1,6 @@
 //! Tables for people, and text that is safe to show in a terminal.
 
+use jiff::Timestamp;
 use std::fmt::Write;
 
 /// Aligns rows of cells in columns; the first row holds the titles.
@@ -22,6 +23,19 @@ pub fn aligned(lines: &[Vec<String>]) -> String {
         let _ = writeln!(text, "{}", padded.join("  ").trim_end());
     }
     text
+}
+
+/// How far away a time is, in its largest unit from two on: `in 20d`, `90s ago`.
+pub fn away(at: Timestamp, now: Timestamp) -> String {
+    let seconds = at.as_second().saturating_sub(now.as_second());
+    let length = seconds.unsigned_abs();
+    let length = match length {
+        0..120 => format!("{length}s"),
+        120..7200 => format!("{}m", length / 60),
+        7200..172_800 => format!("{}h", length / 3600),
+        _ => format!("{}d", length / 86_400),
+    };
+    if seconds < 0 { format!("{length} ago") } else { format!("in {length}") }
 }
 
 /// Invisible characters that change how text is shown: general category Cf (format), Zl and Zp (line and paragraph

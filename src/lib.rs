@@ -12,13 +12,14 @@
 //! - [`operator`]: the wiring of all that.
 //! - [`cli`]: the command line; [`orphans`]: the command that shows and removes what is left behind; [`usage`]: the one
 //!   that shows what keys spent; [`session`] is what both work with; [`uninstall`] says whether the operator can go;
-//!   [`output`]: how they print, and end.
+//!   [`commands`]: those that read and write resources only; [`output`]: how all of them print, and end.
 //! - [`emulator`] (feature `emulator`): the vendors as a local server with faults.
 
 pub mod api;
 pub mod cli;
 pub mod cluster;
 mod columns;
+pub mod commands;
 pub mod controller;
 #[cfg(feature = "emulator")]
 pub mod emulator;

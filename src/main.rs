@@ -1,12 +1,11 @@
 //! The binary: parses the command line, runs the command, and prints its error.
 
-use clap::Parser;
 use keysmith::cli::Cli;
 use keysmith::output::fail;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),

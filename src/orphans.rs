@@ -18,7 +18,7 @@ use crate::plan::listing::{KeyId, Listed};
 use crate::plan::naming::ClusterId;
 use crate::plan::orphans::Known;
 use crate::plan::retry;
-use crate::session::{EVERYTHING, Session, Unasked, Unread};
+use crate::session::{EVERYTHING, Session, Unasked, Unread, objects};
 use crate::{cluster, plan};
 use jiff::Timestamp;
 use std::collections::HashSet;
@@ -135,9 +135,13 @@ impl Survey {
     /// Lists the vendors first, then reads the resources that may account for keys, then the ledger. In any other
     /// order, a key that is being created or retained at this moment would look like an orphan.
     pub async fn look(&self, choice: &Choice) -> Result<Findings, Error> {
-        let cluster = self.session.cluster().await?;
+        let cluster = objects::cluster(&self.session.client).await?;
         let (mut asked, mut unasked) = (Vec::new(), Vec::new());
-        let tokens = self.session.tokens(choice.namespace.as_deref(), choice.console_token.as_deref());
+        let tokens = objects::tokens(
+            &self.session.client,
+            choice.namespace.as_deref(),
+            choice.console_token.as_deref(),
+        );
         for token in tokens.await? {
             let answer = match &token.token {
                 Some(token) => self.ask(token).await,

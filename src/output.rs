@@ -3,7 +3,7 @@
 
 use crate::columns::printable_lines;
 use std::error::Error;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
 /// Exit code: a flag or a value is wrong.
@@ -33,6 +33,26 @@ fn write(to: &mut impl Write, text: &str) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }
+}
+
+/// Whether a person can be asked. `what`: the flag or command that asks first.
+pub fn can_confirm(what: &str) -> Result<(), WrongFlag> {
+    if io::stdin().is_terminal() {
+        return Ok(());
+    }
+    Err(WrongFlag(format!("{what}: asks first, and there is no terminal to ask on; add --yes")))
+}
+
+/// Shows what will happen, and asks whether to go on.
+pub async fn confirm(consequence: &str) -> Result<bool, Failure> {
+    tell(consequence);
+    let answer = tokio::task::spawn_blocking(|| {
+        let mut answer = String::new();
+        let mut stderr = io::stderr();
+        write!(stderr, "type yes to go on: ").and_then(|()| stderr.flush())?;
+        io::stdin().read_line(&mut answer).map(|_| answer)
+    });
+    Ok(answer.await??.trim() == "yes")
 }
 
 /// Prints the error of a failed command. The error is a whole sentence that already includes its cause.

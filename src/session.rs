@@ -1,11 +1,13 @@
 //! What the commands work with: connections to Kubernetes and to the vendors. A command runs beside the operator, with
 //! the rights of the person who runs it.
 
+pub mod kubeconfig;
+pub mod objects;
+
+use crate::api::GROUP;
 use crate::api::console_token::CaBundleRef;
-use crate::api::{ClusterConsoleToken, ConsoleToken, GROUP, GatewayApiKey};
 use crate::cluster::ca_bundle;
 use crate::cluster::ledger::Ledger;
-use crate::cluster::object::{self, Managed};
 use crate::cluster::secret::Secrets;
 use crate::cluster::{is_missing, sentence};
 use crate::columns::printable;
@@ -17,20 +19,15 @@ use crate::gateway::shares::{Membership, Shares};
 use crate::gateway::transport::Transport;
 use crate::output::Failure;
 use crate::plan::identity::{AnyToken, TokenRef};
-use crate::plan::naming::ClusterId;
 use crate::plan::token::Endpoints;
 use crate::plan::token::bundle_invalid;
 use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::ListParams;
-use kube::config::KubeconfigError;
-use kube::core::DeserializeGuard;
-use kube::{Api, Client, Config, ResourceExt};
+use kube::{Api, Client};
+use kubeconfig::{ClusterArguments, client, shown};
 use serde_json::{Value, json};
-use std::error::Error;
 use std::fmt;
-use std::io::ErrorKind;
 use std::sync::Arc;
 
 /// The session of one command.
@@ -118,8 +115,8 @@ pub struct Kubernetes {
 
 impl Kubernetes {
     /// Connects by the kubeconfig, or by the pod's service account, and checks that an API server answers.
-    pub async fn connect() -> Result<Self, Failure> {
-        let config = config().await?;
+    pub async fn connect(cluster: &ClusterArguments) -> Result<Self, Failure> {
+        let config = cluster.config().await?;
         let (namespace, url) = (config.default_namespace.clone(), shown(&config));
         let client = client(config)?;
         match client.apiserver_version().await {
@@ -142,95 +139,6 @@ impl Kubernetes {
     }
 }
 
-/// The address of the API server, without the parts that may be a credential.
-pub fn shown(config: &Config) -> String {
-    let url = &config.cluster_url;
-    let (scheme, host) = (url.scheme_str().unwrap_or("https"), url.host().unwrap_or_default());
-    let port = url.port_u16().map_or_else(String::new, |port| format!(":{port}"));
-    format!("{scheme}://{host}{port}")
-}
-
-/// The configuration with kube's automatic retries off. A retried create would meet its own object as "already exists",
-/// and a retried compare-and-swap its own write as a conflict.
-pub async fn config() -> Result<Config, Failure> {
-    let mut config = Config::infer().await.map_err(|error| unconfigured(&error))?;
-    config.default_retry = false;
-    Ok(config)
-}
-
-/// The client of a configuration.
-pub fn client(config: Config) -> Result<Client, Failure> {
-    let url = shown(&config);
-    Client::try_from(config).map_err(|error| {
-        let why = match &error {
-            kube::Error::Auth(_) => sentence(&error),
-            _ => "the certificates, key or proxy that the kubeconfig names cannot be used".to_owned(),
-        };
-        format!("{url}: {why}").into()
-    })
-}
-
-/// Explains an invalid kubeconfig. Its text is not repeated, because it holds credentials.
-fn unconfigured(error: &kube::config::InferConfigError) -> Failure {
-    let asked = std::env::var_os("KUBECONFIG").filter(|it| !it.is_empty());
-    let cause = error.source().and_then(|it| it.downcast_ref::<KubeconfigError>());
-    let why = match cause {
-        Some(KubeconfigError::ReadConfig(error, _))
-            if asked.is_none() && error.kind() == ErrorKind::NotFound =>
-        {
-            "there is no kubeconfig and no pod's service account; set KUBECONFIG or write ~/.kube/config"
-                .to_owned()
-        }
-        Some(KubeconfigError::ReadConfig(error, path)) => {
-            let why = match error.kind() {
-                ErrorKind::NotFound => "it does not exist",
-                ErrorKind::PermissionDenied => "permission denied",
-                _ => "it is no file that can be read",
-            };
-            format!("the kubeconfig {} cannot be read: {why}", path.display())
-        }
-        Some(KubeconfigError::LoadContext(name)) => format!(
-            "the kubeconfig has no context {name:?}; kubectl config get-contexts lists them, kubectl config use-context NAME \
-             chooses one"
-        ),
-        Some(KubeconfigError::LoadClusterOfContext(name)) => {
-            format!("the kubeconfig has no cluster {name:?}, which its current context names")
-        }
-        Some(KubeconfigError::CurrentContextNotSet) => {
-            "the kubeconfig has no current context; choose one with kubectl config use-context NAME"
-                .to_owned()
-        }
-        Some(KubeconfigError::Parse(_)) => "the kubeconfig is not the YAML of a kubeconfig".to_owned(),
-        Some(KubeconfigError::MissingClusterUrl | KubeconfigError::ParseClusterUrl(_)) => {
-            "the kubeconfig names no server, or one that is no URL, for its cluster".to_owned()
-        }
-        Some(KubeconfigError::FindPath) | None => {
-            "there is no kubeconfig and no pod's service account; set KUBECONFIG".to_owned()
-        }
-        Some(_) => "the certificates, key or proxy that the kubeconfig names cannot be read".to_owned(),
-    };
-    why.into()
-}
-
-/// A console token that was listed.
-pub struct FoundToken {
-    /// Its identity.
-    pub reference: TokenRef,
-    /// The token. `None`: it does not fit the present type.
-    pub token: Option<AnyToken>,
-}
-
-impl FoundToken {
-    fn namespaced(guard: DeserializeGuard<ConsoleToken>) -> Self {
-        let reference = TokenRef::beside(guard.namespace(), &guard.name_any());
-        Self { reference, token: guard.0.ok().map(AnyToken::from) }
-    }
-
-    fn shared(guard: DeserializeGuard<ClusterConsoleToken>) -> Self {
-        Self { reference: TokenRef::shared(&guard.name_any()), token: guard.0.ok().map(AnyToken::from) }
-    }
-}
-
 /// The namespace of the Secrets of ClusterConsoleTokens: the one that is given or, because that is usually the operator's,
 /// the one that has the ledger, or the present one.
 pub async fn home(kubernetes: &Kubernetes, given: Option<String>) -> String {
@@ -246,58 +154,6 @@ pub async fn home(kubernetes: &Kubernetes, given: Option<String>) -> String {
 }
 
 impl Session {
-    /// The id of this cluster.
-    pub async fn cluster(&self) -> Result<ClusterId, Unread> {
-        let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        let place = Some("kube-system".to_owned());
-        let request =
-            Request { verb: "get", resource: "namespaces", what: "namespace kube-system", namespace: place };
-        let namespace = namespaces.get("kube-system").await.map_err(request.unread())?;
-        Ok(ClusterId(namespace.uid().unwrap_or_default()))
-    }
-
-    /// The console tokens of that namespace, or of all, with that name: the namespaced ones and, of all, the
-    /// ClusterConsoleTokens, too.
-    pub async fn tokens(
-        &self,
-        namespace: Option<&str>,
-        name: Option<&str>,
-    ) -> Result<Vec<FoundToken>, Unread> {
-        let request = Request::list("consoletokens", "ConsoleTokens", namespace.map(str::to_owned));
-        let objects: Api<DeserializeGuard<ConsoleToken>> = self.objects(namespace);
-        let list = objects.list(&ListParams::default()).await.map_err(request.unread())?;
-        let mut found: Vec<_> = list.into_iter().map(FoundToken::namespaced).collect();
-        if namespace.is_none() {
-            found.extend(self.cluster_tokens().await?);
-        }
-        found.retain(|it| name.is_none_or(|name| name == it.reference.name));
-        Ok(found)
-    }
-
-    /// The ClusterConsoleTokens.
-    pub async fn cluster_tokens(&self) -> Result<Vec<FoundToken>, Unread> {
-        let request = Request::list("clusterconsoletokens", "ClusterConsoleTokens", None);
-        let objects: Api<DeserializeGuard<ClusterConsoleToken>> = self.objects(None);
-        let list = match objects.list(&ListParams::default()).await {
-            // An installation of version 0.1 has no such kind.
-            Err(error) if is_missing(&error) => return Ok(Vec::new()),
-            list => list.map_err(request.unread())?,
-        };
-        Ok(list.into_iter().map(FoundToken::shared).collect())
-    }
-
-    /// The GatewayApiKeys, by namespace and by labels if given.
-    pub async fn keys(
-        &self,
-        namespace: Option<&str>,
-        selector: Option<&str>,
-    ) -> Result<Vec<DeserializeGuard<GatewayApiKey>>, Unread> {
-        let params = ListParams { label_selector: selector.map(str::to_owned), ..ListParams::default() };
-        let request = Request::list("gatewayapikeys", "GatewayApiKeys", namespace.map(str::to_owned));
-        let list = self.objects(namespace).list(&params).await.map_err(request.unread())?;
-        Ok(list.items)
-    }
-
     /// The transport that also trusts the authorities that a token names.
     async fn trusting(&self, namespace: &str, place: &CaBundleRef) -> Result<Arc<dyn Transport>, String> {
         let read = ca_bundle::read(&self.client, namespace, place).await;
@@ -305,10 +161,6 @@ impl Session {
         let authorities =
             Authorities::parse(&pem).map_err(|what| bundle_invalid(place, &what).to_string())?;
         Ok(self.transport.trusting(&authorities).unwrap_or_else(|| Arc::clone(&self.transport)))
-    }
-
-    fn objects<K: Managed>(&self, namespace: Option<&str>) -> Api<DeserializeGuard<K>> {
-        object::within(&self.client, namespace)
     }
 
     /// Connects to the vendor of a token; the error says why that is impossible.

@@ -6,6 +6,7 @@ use crate::cli::flags;
 use crate::cluster::{is_missing, sentence};
 use crate::output::{Failure, print, tell};
 use crate::session::Kubernetes;
+use crate::session::kubeconfig::ClusterArguments;
 use clap::Args;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ApiResource, DynamicObject, ListParams};
@@ -31,11 +32,13 @@ pub struct Arguments {
     /// Namespaces to look into, separated by commas; all of them when left out.
     #[arg(long, env = "KEYSMITH_NAMESPACES", value_delimiter = ',', value_parser = flags::namespace)]
     namespaces: Vec<String>,
+    #[command(flatten)]
+    cluster: ClusterArguments,
 }
 
 /// Lists the resources that are left and reports them.
 pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let kubernetes = Kubernetes::connect().await?;
+    let kubernetes = Kubernetes::connect(&arguments.cluster).await?;
     let namespaces: Vec<_> =
         arguments.namespaces.iter().map(String::as_str).filter(|it| !it.is_empty()).collect();
     for namespace in &namespaces {

@@ -11,7 +11,8 @@ use crate::plan::identity::{AnyToken, ObjectName, TokenKind, TokenRef};
 use crate::plan::listing::KeyId;
 use crate::plan::naming::{ClusterId, Identity, Mark};
 use crate::plan::usage::{Span, Spent};
-use crate::session::{FoundToken, Session, Unasked, Unread};
+use crate::session::objects::{self, FoundToken};
+use crate::session::{Session, Unasked, Unread};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use serde::Serialize;
@@ -81,15 +82,17 @@ impl Reading {
 
 /// Reads the spending of the selected keys within the span.
 pub async fn read(session: &Session, choice: &Choice, span: &Span) -> Result<Reading, Unread> {
-    let cluster = session.cluster().await?;
+    let cluster = objects::cluster(&session.client).await?;
     let mut reading = Reading::default();
     let mut keys = keys(session, choice, &mut reading).await?;
-    let mut tokens = session.tokens(choice.namespace.as_deref(), choice.console_token.as_deref()).await?;
+    let mut tokens =
+        objects::tokens(&session.client, choice.namespace.as_deref(), choice.console_token.as_deref())
+            .await?;
     // The keys of one namespace may be made with a token of all.
     if choice.namespace.is_some() && keys.keys().any(|it| it.kind == TokenKind::ClusterConsoleToken) {
         let named =
             |it: &FoundToken| choice.console_token.as_ref().is_none_or(|name| *name == it.reference.name);
-        tokens.extend(session.cluster_tokens().await?.into_iter().filter(named));
+        tokens.extend(objects::cluster_tokens(&session.client).await?.into_iter().filter(named));
     }
     reading.unmatched = choice.unmatched(tokens.len(), keys.len());
     for token in tokens {
@@ -140,7 +143,9 @@ type Keys = BTreeMap<TokenRef, Vec<GatewayApiKey>>;
 
 async fn keys(session: &Session, choice: &Choice, reading: &mut Reading) -> Result<Keys, Unread> {
     let mut keys = Keys::new();
-    for guard in session.keys(choice.namespace.as_deref(), choice.selector.as_deref()).await? {
+    for guard in
+        objects::keys(&session.client, choice.namespace.as_deref(), choice.selector.as_deref()).await?
+    {
         let name = ObjectName { namespace: object::namespace(&guard), name: guard.name_any() };
         let Ok(key) = guard.0 else {
             let why = format!("GatewayApiKey {name} does not fit the present type; it is not counted");

@@ -72,6 +72,7 @@ mod stories {
     pub mod minting;
     pub mod models;
     pub mod openrouter;
+    pub mod plugin;
     pub mod policies;
     pub mod projects;
     pub mod provider_keys;
@@ -299,6 +300,9 @@ mod refusals {
 }
 
 tell! {
+    plugin:
+        the_plugin_shows_rotates_suspends_and_finds_keys,
+        the_plugin_says_what_is_wrong;
     adopting:
         a_key_that_exists_is_taken_over_with_its_secret,
         a_key_that_is_not_there_is_named,

@@ -17,7 +17,7 @@ use crate::runtime::leadership::Election;
 use crate::runtime::memory;
 use crate::runtime::server::{self, Part, Readiness, State};
 use crate::runtime::telemetry::Filter;
-use crate::session;
+use crate::session::kubeconfig;
 use clap::Args;
 use jiff::SignedDuration;
 use kube::Config;
@@ -94,7 +94,7 @@ pub async fn run(arguments: Arguments, level: &Filter) -> Result<(), Failure> {
     let (endpoints, transport) = arguments.network.connect()?;
     let gateways = flags::gateways(arguments.allowed_gateway_urls.as_deref())?;
     let times = election_times(&arguments.election)?;
-    let config = session::config().await?;
+    let config = kubeconfig::config().await?;
     let ledger_namespace = or_default(arguments.ledger_namespace.as_deref(), &config);
     let home = or_default(arguments.cluster_resource_namespace.as_deref(), &config);
     for what in memory::protect() {
@@ -108,7 +108,7 @@ pub async fn run(arguments: Arguments, level: &Filter) -> Result<(), Failure> {
     let election = election.transpose()?;
     let state = State::default();
     let namespace = config.default_namespace.clone();
-    let client = measured::measured(session::client(config)?, &namespace, state.metrics.clone());
+    let client = measured::measured(kubeconfig::client(config)?, &namespace, state.metrics.clone());
     let listener = TcpListener::bind(arguments.metrics_address)
         .await
         .map_err(|error| cannot_listen("--metrics-address", arguments.metrics_address, &error))?;
@@ -179,7 +179,7 @@ fn announce(
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         namespaces = if namespaces.is_empty() { "all".to_owned() } else { namespaces.join(",") },
-        api_server = session::shown(config),
+        api_server = kubeconfig::shown(config),
         metrics_address = %arguments.metrics_address,
         poll_interval = duration::format(arguments.poll_interval),
         sweep_interval = if sweep.is_zero() || !namespaces.is_empty() { none() } else { duration::format(sweep) },
@@ -206,7 +206,7 @@ fn election_times(arguments: &ElectionArguments) -> Result<Times, WrongFlag> {
 /// The Lease has a connection of its own.
 fn elect(arguments: &ElectionArguments, times: Times, config: &Config) -> Result<Election, Failure> {
     let namespace = or_default(arguments.leader_election_namespace.as_deref(), config);
-    let lease = LeaseClient::new(session::client(config.clone())?, &namespace);
+    let lease = LeaseClient::new(kubeconfig::client(config.clone())?, &namespace);
     Ok(Election { lease, identity: identity(), times })
 }
 

@@ -5,13 +5,13 @@ use crate::cli::flags;
 use crate::cli::network::NetworkArguments;
 use crate::cluster::ledger::Ledger;
 use crate::gateway::Vendors;
-use crate::output::{Failure, WrongFlag, print, tell};
+use crate::output::{Failure, can_confirm, confirm, print, tell};
 use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
+use crate::session::kubeconfig::ClusterArguments;
 use crate::session::{self, Kubernetes, Session};
 use clap::{Args, ValueEnum};
 use kube::Client;
-use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -44,6 +44,8 @@ pub struct Arguments {
     #[arg(long, requires = "delete")]
     yes: bool,
     #[command(flatten)]
+    cluster: ClusterArguments,
+    #[command(flatten)]
     network: NetworkArguments,
     /// The operator's namespace, where the ledger is; looked for when left out.
     #[arg(long, env = "KEYSMITH_LEDGER_NAMESPACE", value_name = "NAMESPACE", value_parser = flags::namespace)]
@@ -63,9 +65,8 @@ enum Output {
 /// Runs the command.
 pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     // Checked before anything else, so that a script does not wait for a survey that ends in a refusal.
-    if arguments.delete && !arguments.yes && !std::io::stdin().is_terminal() {
-        let why = "--delete: asks first, and there is no terminal to ask on; add --yes".to_owned();
-        return Err(WrongFlag(why).into());
+    if arguments.delete && !arguments.yes {
+        can_confirm("--delete")?;
     }
     let survey = survey(&arguments).await?;
     let choice = Choice {
@@ -88,7 +89,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     if left > 0 && !findings.has_ledger {
         tell(&format!("keys that were kept on purpose look like orphans: {}", survey.no_ledger()));
     }
-    if arguments.delete && left > 0 && (arguments.yes || confirmed(left).await?) {
+    if arguments.delete && left > 0 && (arguments.yes || confirm(&question(left)).await?) {
         left = remove(&survey, &findings).await?;
     }
     let whole = findings.unasked.is_empty() && findings.unmatched.is_empty();
@@ -101,7 +102,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
 
 async fn survey(arguments: &Arguments) -> Result<Survey, Failure> {
     let (endpoints, transport) = arguments.network.connect()?;
-    let kubernetes = Kubernetes::connect().await?;
+    let kubernetes = Kubernetes::connect(&arguments.cluster).await?;
     if let Some(namespace) = arguments.namespace.as_ref().filter(|it| !it.is_empty()) {
         kubernetes.check_namespace("--namespace", namespace).await?;
     }
@@ -162,15 +163,8 @@ async fn remove(survey: &Survey, findings: &Findings) -> Result<usize, Failure> 
     Ok(left)
 }
 
-async fn confirmed(keys: usize) -> Result<bool, Failure> {
-    tell(&format!(
+fn question(keys: usize) -> String {
+    format!(
         "{keys} of them will be revoked at the vendor at once, and whatever still uses one is refused from then on"
-    ));
-    let answer = tokio::task::spawn_blocking(|| {
-        let mut answer = String::new();
-        let mut stderr = std::io::stderr();
-        write!(stderr, "type yes to go on: ").and_then(|()| stderr.flush())?;
-        std::io::stdin().read_line(&mut answer).map(|_| answer)
-    });
-    Ok(answer.await??.trim() == "yes")
+    )
 }

@@ -8,6 +8,7 @@ use crate::gateway::Vendors;
 use crate::output::{Failure, WrongFlag, print, tell};
 use crate::plan::usage::Span;
 use crate::runtime::clock::Clock;
+use crate::session::kubeconfig::ClusterArguments;
 use crate::session::{self, Kubernetes, Session};
 use clap::{Args, ValueEnum};
 use jiff::civil::Date;
@@ -42,6 +43,8 @@ pub struct Arguments {
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
     #[command(flatten)]
+    cluster: ClusterArguments,
+    #[command(flatten)]
     network: NetworkArguments,
     /// Namespace of the Secrets that ClusterConsoleTokens name, usually the operator's; looked for when left out.
     #[arg(long, env = "KEYSMITH_CLUSTER_RESOURCE_NAMESPACE", value_name = "NAMESPACE", value_parser = flags::namespace)]
@@ -70,7 +73,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         console_token: arguments.console_token,
         selector: arguments.selector,
     };
-    let kubernetes = Kubernetes::connect().await?;
+    let kubernetes = Kubernetes::connect(&arguments.cluster).await?;
     if let Some(namespace) = &choice.namespace {
         kubernetes.check_namespace("--namespace", namespace).await?;
     }

@@ -183,8 +183,10 @@ fn command_line() -> Page {
     let mut text = format!(
         "{WRITTEN}# Command line\n\nWhat `--help` says. [Flags](flags.md) has the flags of the operator as a table.\n"
     );
-    let commands = ["", "run", "explain", "usage", "orphans", "crds", "uninstall-check", "emulate"];
-    for command in commands {
+    let (_, help, _) = keysmith(&["--help"]);
+    let listed = help.split("\nCommands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let names = listed.lines().filter_map(|line| line.split_whitespace().next());
+    for command in std::iter::once("").chain(names.filter(|it| *it != "help")) {
         let arguments: Vec<_> = [command, "--help"].into_iter().filter(|it| !it.is_empty()).collect();
         let (ok, help, _) = keysmith(&arguments);
         assert!(ok, "{command}");

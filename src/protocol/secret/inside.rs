@@ -76,6 +76,13 @@ impl Imprint {
     }
 }
 
+/// The serial of a key, if it is the one of this annotation `keysmith.dev/key-at` of a Secret whose owner has this UID.
+pub fn imprinted(annotation: &str, key: &str, uid: &str) -> Option<Serial> {
+    let imprint: Imprint = serde_json::from_str(annotation).ok()?;
+    let same = imprint.length == key.len() && imprint.hash == fingerprint(key.as_bytes(), uid);
+    Serial::believed(imprint.serial).filter(|_| same)
+}
+
 fn fingerprint(key: &[u8], uid: &str) -> String {
     hash::base32(&[b"key", uid.as_bytes(), key], 26)
 }

@@ -1,0 +1,89 @@
+//! `keysmith status`: console tokens, the keys made with them, their Secrets, the workloads that read those, and what
+//! happens next and when.
+
+mod next;
+mod text;
+mod view;
+mod workloads;
+
+use super::select::Selection;
+use crate::output::{Failure, print, tell};
+use crate::runtime::clock::Clock;
+use crate::session::Kubernetes;
+use crate::session::objects::{self, FoundToken};
+use clap::{Args, ValueEnum};
+use std::process::ExitCode;
+use view::View;
+use workloads::Readers;
+
+/// Exit code: something is not Ready.
+const NOT_READY: u8 = 3;
+
+/// The arguments of `keysmith status`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 everything shown is Ready, 3 something is not, 2 a flag or its value is wrong, 1 a key does not \
+    exist or something else went wrong."
+)]
+pub struct Arguments {
+    #[command(flatten)]
+    selection: Selection,
+    /// How to show it.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Output {
+    #[default]
+    Text,
+    Json,
+    Yaml,
+}
+
+/// Runs the command.
+pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let kubernetes = arguments.selection.connect().await?;
+    let view = read(&kubernetes, &arguments.selection).await?;
+    print(&match arguments.output {
+        Output::Text => text::text(&view),
+        Output::Json => serde_json::to_string_pretty(&view)? + "\n",
+        Output::Yaml => serde_yaml::to_string(&view)?,
+    })?;
+    view.notes.iter().for_each(|note| tell(note));
+    Ok(if view.is_ready() { ExitCode::SUCCESS } else { ExitCode::from(NOT_READY) })
+}
+
+async fn read(kubernetes: &Kubernetes, selection: &Selection) -> Result<View, Failure> {
+    let (client, namespace) = (&kubernetes.client, selection.namespace(kubernetes));
+    let keys = selection.keys(kubernetes).await?;
+    let mut view = View::new(Clock::system().now());
+    let mut tokens = objects::tokens(client, namespace, None).await?;
+    if namespace.is_some() {
+        // A person who may read one namespace only still sees its keys.
+        match objects::cluster_tokens(client).await {
+            Ok(shared) => tokens.extend(shared),
+            Err(unread) => view.notes.push(unread.to_string()),
+        }
+    }
+    let provider_keys =
+        if selection.is_narrow() { Vec::new() } else { objects::provider_keys(client, namespace).await? };
+    let readers = match workloads::readers(client, namespace).await {
+        Ok(readers) => readers,
+        Err(kind) => {
+            view.notes.push(format!("workloads are not shown: {kind} cannot be listed"));
+            Readers::default()
+        }
+    };
+    for key in &keys {
+        view.add_key(key, &readers);
+    }
+    for key in &provider_keys {
+        view.add_provider_key(key);
+    }
+    let named = |it: &FoundToken| it.reference.namespace.is_some() && !selection.is_narrow();
+    for token in &tokens {
+        view.describe_token(token, named(token));
+    }
+    Ok(view)
+}

@@ -1,0 +1,145 @@
+//! `kubectl keysmith`: the binary under the name of a plugin, called by kubectl itself.
+
+use crate::support::world::{World, key_spec};
+use crate::support::{canary, plane};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::Api;
+use kube::api::PostParams;
+use serde_json::{Value, json};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Stdio;
+use tokio::io::AsyncWriteExt;
+
+/// A folder with the binary under its name as a plugin, for PATH.
+fn path() -> OsString {
+    let folder: PathBuf = plane::folder().join("plugin");
+    std::fs::create_dir_all(&folder).unwrap();
+    let link = folder.join("kubectl-keysmith");
+    // Stories run side by side: the link of another one is the same.
+    let _ = std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_keysmith"), link);
+    let path = std::env::var_os("PATH").unwrap();
+    std::env::join_paths(std::iter::once(folder).chain(std::env::split_paths(&path))).unwrap()
+}
+
+/// Exit code, standard output, standard error.
+async fn kubectl(world: &World, arguments: &[&str], input: &str) -> (i32, String, String) {
+    let config = tokio::task::spawn_blocking(plane::kubeconfig).await.unwrap();
+    let mut command = tokio::process::Command::new("kubectl");
+    command.arg("keysmith").args(arguments).args(["-n", &world.namespace, "--kubeconfig"]).arg(config);
+    command.env("PATH", path()).env_remove("KUBECONFIG");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A command that reads nothing may have ended.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes()).await;
+    let output = child.wait_with_output().await.unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let (out, err) = (text(output.stdout), text(output.stderr));
+    assert_eq!(canary::secret_in(&format!("{out}{err}")), None);
+    (output.status.code().unwrap(), out, err)
+}
+
+async fn deployment_that_reads(world: &World, secret: &str) {
+    let deployments: Api<Deployment> = Api::namespaced(world.user.clone(), &world.namespace);
+    let labels = json!({"app": "checkout"});
+    let container = json!({"name": "app", "image": "app:1", "envFrom": [{"secretRef": {"name": secret}}]});
+    let deployment = json!({
+        "metadata": {"name": "checkout"},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+        },
+    });
+    deployments.create(&PostParams::default(), &serde_json::from_value(deployment).unwrap()).await.unwrap();
+}
+
+pub async fn the_plugin_shows_rotates_suspends_and_finds_keys(world: &mut World) {
+    world.token().await;
+    world.key("checkout", key_spec(json!({"expiresInDays": 30, "rotation": {"overlap": "1h"}}))).await;
+    world.create("GatewayApiKey", "report", key_spec(json!({}))).await;
+    world.ready("GatewayApiKey", "report").await;
+    deployment_that_reads(world, "checkout").await;
+    let namespace = world.namespace.clone();
+
+    let (code, out, err) = kubectl(world, &["status"], "").await;
+    assert!(code == 0, "{code} {out}{err}");
+    let key = format!("  GatewayApiKey {namespace}/checkout: Ready\n");
+    assert!(
+        out.starts_with(&format!("ConsoleToken {namespace}/edgee: Ready\n")) && out.contains(&key),
+        "{out}"
+    );
+    assert!(out.contains("checkout, read by Deployment/checkout") && out.contains("(in "), "{out}");
+    assert!(
+        out.contains(": a new key\n") && out.contains("nothing is scheduled; the key does not expire"),
+        "{out}"
+    );
+    let (_, out, _) = kubectl(world, &["status", "checkout", "-o", "json"], "").await;
+    let shown: Value = serde_json::from_str(&out).unwrap();
+    let token = &shown["tokens"][0];
+    assert_eq!(token["keys"].as_array().unwrap().len(), 1, "{out}");
+    assert_eq!((&token["vendor"], &token["keys"][0]["serial"]), (&json!("edgee"), &json!(1)), "{out}");
+    let (code, _, err) = kubectl(world, &["status", "nobody"], "").await;
+    assert!(
+        code == 1 && err.contains(&format!("there is no GatewayApiKey nobody in namespace {namespace}")),
+        "{err}"
+    );
+
+    // A rotation that is waited for ends with the new key in the Secret, and the old one still works.
+    let old = world.entry("checkout", "key").await.unwrap();
+    let (code, out, err) = kubectl(world, &["rotate", "checkout", "--wait", "--timeout", "1m"], "").await;
+    assert!(
+        code == 0 && out.contains("serial 2 is in Secret checkout; serial 1 works until"),
+        "{code} {out}{err}"
+    );
+    let new = world.entry("checkout", "key").await.unwrap();
+    assert!(old != new && world.accepts(&old) && world.accepts(&new));
+    let (code, _, err) = kubectl(world, &["rotate"], "").await;
+    assert!(code == 2 && err.contains("name the GatewayApiKeys"), "{code} {err}");
+
+    // A key that was found somewhere, and a name in the vendor's console.
+    let (code, out, err) = kubectl(world, &["whose"], &format!("{new}\n")).await;
+    let place = format!("GatewayApiKey {namespace}/checkout, serial 2, in Secret {namespace}/checkout\n");
+    assert_eq!((code, out), (0, place), "{err}");
+    let (code, _, err) = kubectl(world, &["whose"], "sk-edgee-of-nobody").await;
+    assert!(code == 3 && err.contains("no Secret of Keysmith holds this key now"), "{code} {err}");
+    let name = world.keys().into_iter().map(|it| it.name).find(|it| it.starts_with("report")).unwrap();
+    let (code, out, err) = kubectl(world, &["whose", "--name", &name], "").await;
+    assert_eq!((code, out), (0, format!("GatewayApiKey {namespace}/report, serial 1\n")), "{err}");
+    let (code, _, err) = kubectl(world, &["whose", "--name", "report"], "").await;
+    assert!(code == 2 && err.contains("has no mark of Keysmith"), "{code} {err}");
+
+    // Suspended, nothing is replaced; resumed, the request is done.
+    let (code, out, _) = kubectl(world, &["suspend", "report"], "").await;
+    assert!(code == 0 && out.contains("suspended"), "{code} {out}");
+    world.reason("GatewayApiKey", "report", "Suspended").await;
+    let (code, out, err) = kubectl(world, &["rotate", "report", "--wait", "--timeout", "2s"], "").await;
+    assert!(
+        code == 3 && out.contains("keysmith resume") && err.contains("not done; Ready is"),
+        "{code} {out}{err}"
+    );
+    let (_, out, _) = kubectl(world, &["status", "report"], "").await;
+    assert!(out.contains("nothing else before spec.suspend is removed"), "{out}");
+    assert_eq!(kubectl(world, &["resume", "report"], "").await.0, 0);
+    world.ready("GatewayApiKey", "report").await;
+
+    // A leak asks first. Then no old key works.
+    let (code, _, err) = kubectl(world, &["leaked", "checkout"], "yes\n").await;
+    assert!(code == 2 && err.contains("add --yes"), "{code} {err}");
+    let (code, out, err) =
+        kubectl(world, &["leaked", "checkout", "--yes", "--wait", "--timeout", "1m"], "").await;
+    assert!(code == 0 && out.contains("serial 3 is in Secret checkout"), "{code} {out}{err}");
+    assert!(!world.accepts(&old) && !world.accepts(&new));
+    let served = world.entry("checkout", "key").await.unwrap();
+    assert!(world.accepts(&served));
+}
+
+pub async fn the_plugin_says_what_is_wrong(world: &mut World) {
+    world.create("GatewayApiKey", "early", key_spec(json!({}))).await;
+    let (code, out, err) = kubectl(world, &["status"], "").await;
+    let missing = format!("ConsoleToken {}/edgee: not Ready, Missing\n", world.namespace);
+    assert!(code == 3 && out.contains(&missing) && out.contains("early: not Ready"), "{code} {out}{err}");
+    let (code, _, err) = kubectl(world, &["status", "--context", "none"], "").await;
+    assert!(code == 1 && err.contains("has no context \"none\""), "{code} {err}");
+    let (code, out, _) = kubectl(world, &["--help"], "").await;
+    assert!(code == 0 && out.contains("Usage: kubectl keysmith"), "{code} {out}");
+}
