@@ -346,6 +346,7 @@ fn the_notes_name_the_next_step_in_the_namespace_that_is_watched() {
     let everywhere = notes("crds.enabled=true");
     for line in [
         "kubectl rollout status deployment/keysmith -n keysmith-system",
+        "helm test keysmith -n keysmith-system",
         "kind: ConsoleToken",
         "kind: GatewayApiKey",
     ] {
