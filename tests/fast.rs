@@ -38,6 +38,8 @@ mod charts {
     mod alerts;
     mod combinations;
     pub mod golden;
+    mod pods;
+    mod published;
     pub mod reference;
     mod rules;
 }

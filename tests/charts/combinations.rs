@@ -4,8 +4,10 @@
 use crate::support::helm::{combination, of_kind, rendered, title};
 use serde_json::{Value, json};
 
+/// The objects without those of `helm test`, which are tested in `pods`.
 fn objects(name: &str) -> Vec<Value> {
-    rendered(&combination(name))
+    let all = rendered(&combination(name)).into_iter();
+    all.filter(|it| it["metadata"]["annotations"]["helm.sh/hook"] != "test").collect()
 }
 
 fn values(name: &str) -> Value {
@@ -39,7 +41,7 @@ fn stands(object: &Value, values: &Value, places: &[(&str, &str)]) {
 /// The set bring-your-own: objects managed outside the release are not rendered, and references use the given names.
 #[test]
 fn service_account_rbac_crds_and_uninstall_check_can_be_managed_outside_the_release() {
-    let objects = objects("bring-your-own");
+    let objects = rendered(&combination("bring-your-own"));
     let kinds: Vec<_> = objects.iter().map(|it| it["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["NetworkPolicy", "Deployment"], "and nothing else");
     assert_eq!(objects[1]["metadata"]["name"], "llm-keys");
@@ -139,8 +141,11 @@ fn traffic_comes_in_for_metrics_and_goes_where_the_values_say() {
     let objects = objects("locked-down");
     let policy = only(&objects, "NetworkPolicy");
     assert_eq!(policy["spec"]["podSelector"]["matchLabels"], selector());
-    assert_eq!(policy["spec"]["ingress"].as_array().unwrap().len(), 1);
-    assert_eq!(policy["spec"]["ingress"][0]["ports"], json!([{"port": "http", "protocol": "TCP"}]));
+    let ingress = policy["spec"]["ingress"].as_array().unwrap();
+    assert_eq!(ingress.len(), 2, "from metricsFrom, and from the pod of helm test");
+    for rule in ingress {
+        assert_eq!(rule["ports"], json!([{"port": "http", "protocol": "TCP"}]));
+    }
     has_port(&objects, &json!("http"));
     let protocols = |at: usize| policy["spec"]["egress"][at]["ports"].to_string().matches("UDP").count();
     assert_eq!((0..4).map(protocols).collect::<Vec<_>>(), [2, 0, 0, 0], "DNS goes by both, the rest by TCP");

@@ -1,7 +1,8 @@
 //! Rules for every set of values: rights, pods, refused values.
 
 use crate::support::helm::{
-    chart, combination, combinations, helm, of_kind, pods, rendered, root, said, strings, template, title,
+    chart, combination, combinations, helm, objects, of_kind, pods, rendered, root, said, strings, template,
+    title,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -224,8 +225,8 @@ fn every_flag_and_variable_of_the_pods_is_one_of_the_program() {
                 let known = help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}\n"));
                 assert!(known, "{flag} of {pod} in {name}");
             }
-            let variables = container["env"].as_array().unwrap();
-            for variable in variables.iter().filter_map(|it| it["name"].as_str()) {
+            let variables = container["env"].as_array().into_iter().flatten();
+            for variable in variables.filter_map(|it| it["name"].as_str()) {
                 let known = help.contains(&format!("[env: {variable}="));
                 assert!(known || !variable.starts_with("KEYSMITH_"), "{variable} of {pod} in {name}");
             }
@@ -253,12 +254,52 @@ fn values_that_cannot_be_meant_are_refused() {
         ("image.digest=latest", "/image/digest"),
         ("replicaCount=2,leaderElection.enabled=false", "two operators would work at once"),
         ("serviceMonitor.enabled=true,podMonitor.enabled=true", "choose one"),
+        ("serviceMonitor.renderMode=never", "/serviceMonitor/renderMode"),
+        ("podMonitor.renderMode=true", "/podMonitor/renderMode"),
+        ("prometheusRule.renderMode=skip", "/prometheusRule/renderMode"),
+        ("helmTest.enabled=maybe", "/helmTest/enabled"),
+        ("livenessProbe.httpGet.path=/metrics", "additional properties 'httpGet' not allowed"),
+        ("livenessProbe.successThreshold=2", "additional properties 'successThreshold' not allowed"),
+        ("readinessProbe.exec.command={true}", "additional properties 'exec' not allowed"),
+        ("readinessProbe.periodSeconds=0", "/readinessProbe/periodSeconds"),
+        ("hostAliases[0].ip=10.0.0.5", "/hostAliases/0"),
+        ("runtimeClassName=GVisor", "/runtimeClassName"),
+        ("podSpecExtra=schedulerName", "/podSpecExtra"),
+        ("global.imageRegistry=https://registry.example.com", "/global/imageRegistry"),
+        ("global.imagePullSecrets=registry", "/global/imagePullSecrets"),
+        ("global.commonLabels=team", "/global/commonLabels"),
+        ("global.nodeSelector=linux", "/global/nodeSelector"),
         ("consoleTokens[0].name=edgee,consoleTokens[0].token=x", "additional properties 'token' not allowed"),
         ("consoleTokens[0].name=edgee,consoleTokens[0].secretRef.value=x", "'value' not allowed"),
         ("consoleTokens[0].name=edgee", "vendor"),
     ] {
         let error = template(&values, &["--set", set]).expect_err(set);
         assert!(error.contains(words), "{set}: {error}");
+    }
+}
+
+#[test]
+fn monitors_and_alerts_are_rendered_skipped_or_refused_where_their_definitions_are_missing() {
+    let values = combination("default");
+    for (value, kind) in [
+        ("serviceMonitor", "ServiceMonitor"),
+        ("podMonitor", "PodMonitor"),
+        ("prometheusRule", "PrometheusRule"),
+    ] {
+        let served = format!("monitoring.coreos.com/v1/{kind}");
+        let rendered = |mode: &str, served: &[&str]| {
+            let set = format!("{value}.enabled=true,{value}.renderMode={mode}");
+            let more = [&["--set", set.as_str()][..], served].concat();
+            template(&values, &more).map(|manifest| of_kind(&objects(&manifest), kind).len())
+        };
+        let served = ["--api-versions", served.as_str()];
+        assert_eq!(rendered("alwaysRender", &[]), Ok(1), "{kind}");
+        assert_eq!(rendered("skipIfMissing", &[]), Ok(0), "{kind}");
+        assert_eq!(rendered("skipIfMissing", &served), Ok(1), "{kind}");
+        assert_eq!(rendered("failIfMissing", &served), Ok(1), "{kind}");
+        let error = rendered("failIfMissing", &[]).unwrap_err();
+        let words = format!("{value}.renderMode: failIfMissing, and the cluster does not serve {kind}");
+        assert!(error.contains(&words), "{error}");
     }
 }
 
@@ -305,6 +346,7 @@ fn the_notes_name_the_next_step_in_the_namespace_that_is_watched() {
     let everywhere = notes("crds.enabled=true");
     for line in [
         "kubectl rollout status deployment/keysmith -n keysmith-system",
+        "helm test keysmith -n keysmith-system",
         "kind: ConsoleToken",
         "kind: GatewayApiKey",
     ] {

@@ -19,20 +19,124 @@ app.kubernetes.io/name: keysmith
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{/* The pods of helm test, which no selector above may select. */}}
+{{- define "keysmith.testSelector" -}}
+app.kubernetes.io/name: keysmith-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
 {{- define "keysmith.labels" -}}
-{{ include "keysmith.selector" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
-{{- with .Values.commonLabels }}
+{{ include "keysmith.labelsAnd" (dict "root" . "more" dict) }}
+{{- end }}
+
+{{/* The labels of an object with some of its own, which replace common labels of the same name: root and more. */}}
+{{- define "keysmith.labelsAnd" -}}
+{{ include "keysmith.selector" .root }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+{{- with include "keysmith.commonLabels" . }}
+{{ . }}
+{{- end }}
+{{- with .more }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
 
-{{- define "keysmith.image" -}}
-{{- if .Values.image.digest }}{{ printf "%s@%s" .Values.image.repository .Values.image.digest }}
-{{- else }}{{ printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) }}
+{{/* commonLabels, then those of a parent chart, which do not replace labels that selectors select by. */}}
+{{- define "keysmith.commonLabels" -}}
+{{- $global := .root.Values.global | default dict }}
+{{- $shared := omit ($global.commonLabels | default dict) "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" }}
+{{- $labels := merge (deepCopy (.root.Values.commonLabels | default dict)) $shared }}
+{{- range $name, $_ := .more }}{{ $labels = omit $labels $name }}{{ end }}
+{{- with $labels }}
+{{- toYaml . }}
 {{- end }}
+{{- end }}
+
+{{/* The registry of a parent chart takes the place of the one in image.repository. A first part with a dot or a port, or
+localhost, is a registry; any other is a part of the path. */}}
+{{- define "keysmith.image" -}}
+{{- $global := .Values.global | default dict }}
+{{- $repository := .Values.image.repository }}
+{{- with $global.imageRegistry }}
+{{- $path := regexReplaceAll "^([^/]*[.:][^/]*|localhost)/" $repository "" }}
+{{- $repository = printf "%s/%s" (trimSuffix "/" .) $path }}
+{{- end }}
+{{- if .Values.image.digest }}{{ printf "%s@%s" $repository .Values.image.digest }}
+{{- else }}{{ printf "%s:%s" $repository (.Values.image.tag | default .Chart.AppVersion) }}
+{{- end }}
+{{- end }}
+
+{{/* Pull secrets of every pod, those of a parent chart last. Some parent charts list names alone. */}}
+{{- define "keysmith.imagePullSecrets" -}}
+{{- $global := .Values.global | default dict }}
+{{- $secrets := list }}
+{{- range concat (.Values.imagePullSecrets | default list) ($global.imagePullSecrets | default list) }}
+{{- $secrets = append $secrets (ternary (dict "name" .) . (kindIs "string" .)) }}
+{{- end }}
+{{- with uniq $secrets -}}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* The nodes of every pod. Tolerations of a parent chart count only where the release has none. */}}
+{{- define "keysmith.nodes" -}}
+{{- $global := .Values.global | default dict }}
+{{- with merge (deepCopy (.Values.nodeSelector | default dict)) ($global.nodeSelector | default dict) }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations | default $global.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+{{- end }}
+
+{{/* Whether an object of the Prometheus operator is rendered, `true` or nothing: root, kind, name of the value, and values. */}}
+{{- define "keysmith.renders" -}}
+{{- if .values.enabled }}
+{{- $mode := .values.renderMode | default "alwaysRender" }}
+{{- $served := .root.Capabilities.APIVersions.Has (printf "monitoring.coreos.com/v1/%s" .kind) }}
+{{- if or $served (eq $mode "alwaysRender") }}true
+{{- else if eq $mode "failIfMissing" }}
+{{- fail (printf "%s.renderMode: failIfMissing, and the cluster does not serve %s of monitoring.coreos.com/v1; install the definitions of the Prometheus operator first, or use skipIfMissing" .name .kind) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Fields of the pod that podSpecExtra may not hold, because the chart sets them, with the value for each. */}}
+{{- define "keysmith.podSpecExtra" -}}
+{{- $own := dict
+  "affinity" "use the value affinity"
+  "automountServiceAccountToken" "Keysmith needs the token of its service account"
+  "containers" "use the value extraContainers"
+  "dnsConfig" "use the value dnsConfig"
+  "dnsPolicy" "use the value dnsPolicy"
+  "enableServiceLinks" "Keysmith reads no such variables"
+  "hostAliases" "use the value hostAliases"
+  "imagePullSecrets" "use the value imagePullSecrets"
+  "nodeSelector" "use the value nodeSelector"
+  "priorityClassName" "use the value priorityClassName"
+  "restartPolicy" "a Deployment takes Always only"
+  "runtimeClassName" "use the value runtimeClassName"
+  "securityContext" "use the value podSecurityContext"
+  "serviceAccount" "use the value serviceAccount.name"
+  "serviceAccountName" "use the value serviceAccount.name"
+  "terminationGracePeriodSeconds" "use the value terminationGracePeriodSeconds"
+  "tolerations" "use the value tolerations"
+  "topologySpreadConstraints" "use the value topologySpreadConstraints"
+  "volumes" "use the value extraVolumes" }}
+{{- range $key, $_ := .Values.podSpecExtra }}
+{{- with get $own $key }}
+{{- fail (printf "podSpecExtra.%s: the chart sets this field of the pod itself; %s" $key .) }}
+{{- end }}
+{{- end }}
+{{- with .Values.podSpecExtra }}{{ toYaml . }}{{ end }}
 {{- end }}
 
 {{- define "keysmith.leaseNamespace" -}}
