@@ -4,6 +4,7 @@
 mod emulate;
 pub(crate) mod flags;
 pub(crate) mod network;
+mod ready;
 mod run;
 
 use crate::output::{Failure, WrongFlag, print};
@@ -74,6 +75,8 @@ enum Command {
         /// The folder.
         dir: PathBuf,
     },
+    /// Ask a running operator whether it is ready; `helm test` does so.
+    Ready(ready::Arguments),
     /// Check whether resources are left that need the operator; the chart does so before it is uninstalled.
     UninstallCheck(uninstall::Arguments),
     /// Run the vendors as a local server, with faults on request, to try things without an account.
@@ -134,6 +137,7 @@ impl Cli {
             Command::Man { dir } => manual(&dir)?,
             Command::Orphans(arguments) => return orphans::command::run(arguments).await,
             Command::Usage(arguments) => return usage::command::run(arguments).await,
+            Command::Ready(arguments) => return ready::run(arguments).await,
             Command::UninstallCheck(arguments) => return uninstall::run(arguments).await,
             #[cfg(feature = "emulator")]
             Command::Emulate(arguments) => emulate::run(arguments).await?,

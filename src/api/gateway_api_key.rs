@@ -36,8 +36,16 @@ use std::collections::BTreeMap;
     printcolumn(name = "Expires", type_ = "string", json_path = ".status.expiresAt"),
     printcolumn(name = "Rotates", type_ = "string", json_path = ".status.nextRotationTime"),
     printcolumn(name = "Budget", type_ = "string", json_path = ".status.budgetUsed"),
+    printcolumn(name = "Spent", type_ = "string", json_path = ".status.usage.spent"),
+    printcolumn(
+        name = "Rotating",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Rotating')].status"
+    ),
+    printcolumn(name = "Leak", type_ = "string", json_path = ".status.conditions[?(@.type=='LeakOpen')].status"),
     printcolumn(name = "Serial", type_ = "integer", json_path = ".status.serial", priority = 1),
     printcolumn(name = "Id", type_ = "string", json_path = ".status.id", priority = 1),
+    printcolumn(name = "Mark", type_ = "string", json_path = ".status.mark", priority = 1),
     printcolumn(
         name = "Reason",
         type_ = "string",
@@ -326,6 +334,10 @@ pub struct GatewayApiKeyStatus {
     /// Serial of the key in the Secret; the first key of a resource has serial 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serial: Option<u64>,
+    /// The mark in the names of its keys at the vendor, such as `ks-abcdef-abcdefghijklmnop`, by which a name in the
+    /// vendor's console leads back to this resource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<String>,
     /// Whether the vendor accepts calls with the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,

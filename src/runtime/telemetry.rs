@@ -26,11 +26,12 @@ const NEVER: &str = "kube_client::client=off";
 const WATCHES: &str = "kube_runtime";
 const KEYSMITH: &str = "keysmith";
 /// Our own modules, as the prefixes of their log targets.
-const MODULES: [&str; 16] = [
+const MODULES: [&str; 17] = [
     "api",
     "cli",
     "cluster",
     "columns",
+    "commands",
     "controller",
     "emulator",
     "explain",

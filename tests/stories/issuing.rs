@@ -45,6 +45,8 @@ pub async fn a_new_key_costs_three_writes_and_one_call_and_its_secret_works(worl
     let status = world.status("GatewayApiKey", "checkout").await;
     assert_eq!(status["id"], key.id.as_str());
     assert_eq!(status["serial"], 1);
+    let mark = Mark::parse(&key.name).unwrap().0.to_string();
+    assert_eq!(status["mark"], mark.as_str(), "a name in the vendor's console leads back");
     assert_eq!(status["active"] == true, world.vendor_id.capabilities().disable, "where keys can be off");
     assert_eq!(status["binding"]["name"], "checkout");
     assert!(status["createdAt"].is_string() && status["expiresAt"].is_null());

@@ -129,34 +129,6 @@ fn every_flag_is_explained_in_the_documentation() {
 }
 
 #[test]
-fn every_flag_of_usage_is_explained_in_the_documentation() {
-    let text = documents();
-    let (ok, help, _) = keysmith(&["usage", "--help"]);
-    assert!(ok && help.contains("Exit codes:"));
-    for flag in ["--namespace", "--console-token", "--selector", "--by", "--since", "--output"] {
-        assert!(
-            help.contains(flag) && text.contains(&format!("`{flag}`")),
-            "the documentation says nothing of {flag}"
-        );
-    }
-}
-
-#[test]
-fn every_flag_of_orphans_is_explained_in_the_documentation() {
-    let text = documents();
-    let (ok, help, _) = keysmith(&["orphans", "--help"]);
-    assert!(ok && help.contains("Exit codes:"));
-    for flag in
-        ["--namespace", "--console-token", "--key", "--output", "--delete", "--yes", "--ledger-namespace"]
-    {
-        assert!(
-            help.contains(flag) && text.contains(&format!("`{flag}`")),
-            "the documentation says nothing of {flag}"
-        );
-    }
-}
-
-#[test]
 fn times_of_an_election_that_cannot_work_are_refused_by_name() {
     for (flag, value) in
         [("--renew-deadline", "20s"), ("--retry-period", "1m"), ("--lease-duration", "1500ms")]

@@ -445,6 +445,7 @@ impl<P: KeyPorts> Issue<P> {
             let claim = object::claim_of(object.as_ref(), &self.identity);
             status.internal.key_count = rotation::counted(status.internal.key_count.as_ref(), claim);
             let mut status = change(status);
+            status.mark = Some(self.identity.mark.to_string());
             let (generation, now) = (self.key.metadata.generation, self.ports.now());
             let leaked = conditions::leaked_key(&status).filter(|_| conditions::leak_is_open(&status, None));
             let open = leaked.as_deref().map(|id| conditions::leak_pending(id, false));

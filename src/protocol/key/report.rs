@@ -408,6 +408,10 @@ impl<P: KeyPorts> KeyPass<P> {
             conditions::tell_of_leak(&mut status, open, self.is_observed(), generation, now),
             conditions::tell_of_contest(&mut status, self.key.secret_name(), generation, now),
         ];
+        // A status of an earlier version has no mark, which alone is not worth a write.
+        if status.serial.is_some() && self.key.status.as_ref() != Some(&status) {
+            status.mark = Some(self.identity.mark.to_string());
+        }
         self.ports.measure(Measure::RotationOverdue(&self.uid, self.overdue));
         self.ports.measure(Measure::LeakOpen(&self.uid, open));
         match protocol::publish(&self.ports, &self.key, &status).await {
