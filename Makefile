@@ -55,7 +55,7 @@ demo-down: ## Stop what `make demo` left running
 TEST_SECRETS := (sk-litellm|sk-edgee|ek_live|sk-eden|mgmt-eden|eden-v2|cortecs)[-_]emulated-([0-9]+-[0-9a-f]|story)|canary-(credential|secret)|\bsk-[A-Za-z0-9_-]{22}\b
 
 .PHONY: test
-test: control-plane litellm ## Run every test, up to those on a real control plane and at a real LiteLLM
+test: control-plane litellm site ## Run every test, up to those on a real control plane and at a real LiteLLM
 	@output=$$(mktemp); trap 'rm -f "$$output"' EXIT; \
 	  cargo test --all-features 2>&1 | tee "$$output"; \
 	  if grep -qE '$(TEST_SECRETS)' "$$output"; then \
@@ -84,6 +84,12 @@ control-plane:
 litellm:
 	@lacks=$$($(LITELLM) missing); if [[ -z $$lacks ]]; then $(LITELLM) install; \
 	  else echo "left out: the stories at the real LiteLLM, because this machine lacks $$lacks" >&2; fi
+
+# A link or a heading that the documentation names and does not have is an error.
+.PHONY: site
+site:
+	@lacks=$$(docs/build missing); if [[ -z $$lacks ]]; then docs/build; \
+	  else echo "left out: the links of the documentation, because this machine lacks $$lacks" >&2; fi
 
 .PHONY: check
 check: ## Check format, lints, docs, generated files, scripts, and the licences and sources of crates

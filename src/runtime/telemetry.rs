@@ -284,7 +284,10 @@ mod tests {
             "keysmith[x]=debug",
             "kub=debug",
         ]);
-        let modules = MODULES.iter().map(|it| format!("keysmith::{it}=debug"));
+        // The schema has the list twice: for the first part and for those after a comma.
+        let modules = MODULES
+            .iter()
+            .flat_map(|it| [format!("keysmith::{it}=debug"), format!("info,keysmith::{it}=debug")]);
         let named: Vec<_> = LIBRARIES.iter().map(|it| format!("warn,{it}=debug")).chain(modules).collect();
         for text in texts.into_iter().chain(named.iter().map(String::as_str)) {
             assert_eq!(pattern.is_match(text), text.parse::<Filter>().is_ok(), "{text}");

@@ -415,6 +415,37 @@ async fn a_closed_pipe_is_no_error() {
     assert_eq!(child.wait().unwrap().code(), Some(2));
 }
 
+#[tokio::test]
+async fn ready_asks_until_the_operator_is_and_says_what_it_lacks() {
+    let state = keysmith::runtime::server::State::default();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/readyz", listener.local_addr().unwrap());
+    let router = keysmith::runtime::server::router(state.clone());
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let ready = |url: String, timeout: &'static str| {
+        tokio::task::spawn_blocking(move || keysmith(&["ready", "--url", &url, "--timeout", timeout], ""))
+    };
+    ready(url.clone(), "1s").await.unwrap().is(1, "503: not ready: starting");
+    let late = ready(url.clone(), "30s");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    state.readiness.missing(keysmith::runtime::server::Part::Caches, Vec::new());
+    late.await.unwrap().is(0, "ready");
+    ready("http://127.0.0.1:1/readyz".into(), "1s").await.unwrap().is(1, "no connection; check that");
+    ready("https://127.0.0.1:1/readyz".into(), "1s").await.unwrap().is(2, "https is not served");
+}
+
+#[test]
+fn completion_and_manual_pages_are_printed_for_the_name_that_was_called() {
+    keysmith(&["completion", "bash"], "").is(0, "_keysmith()");
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("manual");
+    keysmith(&["man", folder.to_str().unwrap()], "").is(0, "");
+    assert!(std::fs::read_to_string(folder.join("keysmith-status.1")).unwrap().contains("workloads"));
+    let plugin = folder.join("kubectl-keysmith");
+    let _ = std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_keysmith"), &plugin);
+    let output = Command::new(&plugin).arg("--help").output().unwrap();
+    assert!(String::from_utf8(output.stdout).unwrap().contains("Usage: kubectl keysmith"));
+}
+
 /// The log of the operator until it is stopped.
 async fn log(arguments: &[&str], kubeconfig: &str) -> String {
     let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_keysmith"))
