@@ -51,6 +51,10 @@ enum Command {
     },
     /// Show console tokens, their keys, the Secrets, the workloads that read them, and what happens next and when.
     Status(commands::status::Arguments),
+    /// Check definitions, operator, clock, policies, console tokens and your rights, and say what to do.
+    Doctor(commands::doctor::Arguments),
+    /// Write a page (HTML) with every key by namespace: expiry, next rotation, spending, last use, and what lacks a limit.
+    Report(commands::report::Arguments),
     /// Replace keys by new ones, with the overlap of every rotation.
     Rotate(commands::request::Rotate),
     /// Declare keys leaked: new ones now, and the leaked ones and all previous ones revoked at once.
@@ -128,6 +132,8 @@ impl Cli {
                 print(&text.map_err(WrongFlag)?)?;
             }
             Command::Status(arguments) => return commands::status::run(arguments).await,
+            Command::Doctor(arguments) => return commands::doctor::run(arguments).await,
+            Command::Report(arguments) => return commands::report::run(arguments).await,
             Command::Rotate(arguments) => return commands::request::rotate(arguments).await,
             Command::Leaked(arguments) => return commands::request::leaked(arguments).await,
             Command::Suspend(arguments) => return commands::request::suspend(arguments, true).await,

@@ -302,6 +302,7 @@ mod refusals {
 tell! {
     plugin:
         the_plugin_shows_rotates_suspends_and_finds_keys,
+        the_plugin_examines_the_installation_and_writes_a_page,
         the_plugin_says_what_is_wrong;
     adopting:
         a_key_that_exists_is_taken_over_with_its_secret,

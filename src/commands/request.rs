@@ -260,7 +260,7 @@ fn waiting(key: Option<&GatewayApiKey>) -> String {
 mod tests {
     use super::*;
 
-    fn key(annotation: (&str, &str), status: Value) -> GatewayApiKey {
+    fn key(annotation: (&str, &str), status: &Value) -> GatewayApiKey {
         let key = json!({
             "apiVersion": "keysmith.dev/v1alpha1", "kind": "GatewayApiKey",
             "metadata": {"name": "checkout", "namespace": "shop", "annotations": {annotation.0: annotation.1}},
@@ -271,10 +271,12 @@ mod tests {
 
     #[test]
     fn a_request_is_done_when_status_echoes_it_and_no_leaked_key_is_left() {
-        let done = key((ROTATE_REQUESTED, "2"), json!({"lastHandledRotateAt": "2"}));
+        let done = key((ROTATE_REQUESTED, "2"), &json!({"lastHandledRotateAt": "2"}));
         assert!(Request::Rotate.is_done(&done));
-        assert!(!Request::Rotate.is_done(&key((ROTATE_REQUESTED, "2"), json!({"lastHandledRotateAt": "1"}))));
-        assert!(!Request::Rotate.is_done(&key(("other", "2"), json!({}))));
+        assert!(
+            !Request::Rotate.is_done(&key((ROTATE_REQUESTED, "2"), &json!({"lastHandledRotateAt": "1"})))
+        );
+        assert!(!Request::Rotate.is_done(&key(("other", "2"), &json!({}))));
         let previous = |leaked| {
             json!({
                 "lastHandledLeaked": "2",
@@ -282,15 +284,15 @@ mod tests {
                     "retireAfter": "2026-01-02T00:00:00Z", "leaked": leaked}],
             })
         };
-        assert!(!Request::Leaked.is_done(&key((LEAKED, "2"), previous(true))));
-        assert!(Request::Leaked.is_done(&key((LEAKED, "2"), previous(false))));
+        assert!(!Request::Leaked.is_done(&key((LEAKED, "2"), &previous(true))));
+        assert!(Request::Leaked.is_done(&key((LEAKED, "2"), &previous(false))));
     }
 
     #[test]
     fn the_question_names_every_key_that_dies() {
         let previous = json!({"previous": [{"id": "k1", "serial": 1, "replacedAt": "2026-01-01T00:00:00Z",
             "retireAfter": "2026-01-02T00:00:00Z"}]});
-        let text = consequence(&[key(("a", "b"), previous)]);
+        let text = consequence(&[key(("a", "b"), &previous)]);
         assert!(
             text.contains("shop/checkout") && text.contains("Secret checkout and its previous key"),
             "{text}"

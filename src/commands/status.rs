@@ -3,8 +3,8 @@
 
 mod next;
 mod text;
-mod view;
-mod workloads;
+pub(super) mod view;
+pub(super) mod workloads;
 
 use super::select::Selection;
 use crate::output::{Failure, print, tell};
@@ -13,6 +13,7 @@ use crate::session::Kubernetes;
 use crate::session::objects::{self, FoundToken};
 use clap::{Args, ValueEnum};
 use std::process::ExitCode;
+pub use view::Health;
 use view::View;
 use workloads::Readers;
 
@@ -54,7 +55,8 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     Ok(if view.is_ready() { ExitCode::SUCCESS } else { ExitCode::from(NOT_READY) })
 }
 
-async fn read(kubernetes: &Kubernetes, selection: &Selection) -> Result<View, Failure> {
+/// Reads what is selected.
+pub(super) async fn read(kubernetes: &Kubernetes, selection: &Selection) -> Result<View, Failure> {
     let (client, namespace) = (&kubernetes.client, selection.namespace(kubernetes));
     let keys = selection.keys(kubernetes).await?;
     let mut view = View::new(Clock::system().now());

@@ -47,7 +47,8 @@ use std::time::Duration;
 
 impl Subject for GatewayApiKey {
     async fn reconcile(object: Arc<Self>, context: Arc<Context>) -> Result<Pass, Error> {
-        key::pass(object, Live(context)).await
+        // Statuses on the stack make it large; a queue holds many of them.
+        Box::pin(key::pass(object, Live(context))).await
     }
 
     fn rank(&self) -> Rank {

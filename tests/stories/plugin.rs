@@ -22,11 +22,17 @@ fn path() -> OsString {
     std::env::join_paths(std::iter::once(folder).chain(std::env::split_paths(&path))).unwrap()
 }
 
-/// Exit code, standard output, standard error.
+/// The command in the namespace of the story.
 async fn kubectl(world: &World, arguments: &[&str], input: &str) -> (i32, String, String) {
+    let place = ["-n", &world.namespace];
+    run(&[arguments, &place].concat(), input).await
+}
+
+/// Exit code, standard output, standard error.
+async fn run(arguments: &[&str], input: &str) -> (i32, String, String) {
     let config = tokio::task::spawn_blocking(plane::kubeconfig).await.unwrap();
     let mut command = tokio::process::Command::new("kubectl");
-    command.arg("keysmith").args(arguments).args(["-n", &world.namespace, "--kubeconfig"]).arg(config);
+    command.arg("keysmith").args(arguments).arg("--kubeconfig").arg(config);
     command.env("PATH", path()).env_remove("KUBECONFIG");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -131,6 +137,45 @@ pub async fn the_plugin_shows_rotates_suspends_and_finds_keys(world: &mut World)
     assert!(!world.accepts(&old) && !world.accepts(&new));
     let served = world.entry("checkout", "key").await.unwrap();
     assert!(world.accepts(&served));
+}
+
+pub async fn the_plugin_examines_the_installation_and_writes_a_page(world: &mut World) {
+    world.token().await;
+    let budget = json!({"budget": {"amount": "100", "period": "Monthly"}, "expiresInDays": 30});
+    world.key("checkout", key_spec(budget)).await;
+    world.key("report", key_spec(json!({}))).await;
+    // The control plane is everybody's: other stories have tokens that do not work.
+    let (code, out, err) = doctor().await;
+    assert!([0, 3].contains(&code), "{code} {out}{err}");
+    for line in [
+        "ok       API server: https://127.0.0.1:".to_owned(),
+        "ok       clock: this machine and the API server agree\n".to_owned(),
+        format!("ok       definitions: all there, of version {}\n", env!("CARGO_PKG_VERSION")),
+        format!("ok       ConsoleToken {}/edgee: edgee, account org_", world.namespace),
+        "ok       right to patch gatewayapikeys in all namespaces: yes".to_owned(),
+    ] {
+        assert!(out.contains(&line), "{line:?} is not in {out}{err}");
+    }
+    world.write_secret("edgee-console", &[("token", "ek_live_emulated-refused")]).await;
+    let wrong = format!("WRONG    ConsoleToken {}/edgee: ", world.namespace);
+    world
+        .eventually("the doctor names the token", async || match doctor().await {
+            (3, out, _) if out.contains(&wrong) => Ok(()),
+            (code, out, err) => Err(format!("{code} {out}{err}")),
+        })
+        .await;
+    let (code, page, err) = kubectl(world, &["report"], "").await;
+    assert!(
+        code == 0 && page.starts_with("<!DOCTYPE html>") && page.trim_end().ends_with("</html>"),
+        "{err}"
+    );
+    let without = page.split("<h2>Without budget</h2>").nth(1).unwrap().split("</ul>").next().unwrap();
+    assert!(without.contains("/report</b>") && !without.contains("/checkout</b>"), "{without}");
+}
+
+/// The command looks into all namespaces.
+async fn doctor() -> (i32, String, String) {
+    run(&["doctor"], "").await
 }
 
 pub async fn the_plugin_says_what_is_wrong(world: &mut World) {

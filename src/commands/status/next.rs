@@ -59,7 +59,7 @@ pub fn next(key: &GatewayApiKey, now: Timestamp) -> Vec<Next> {
         (Some(at), _) => next.push(Next::at(at, "a new key")),
         (None, Some(at)) => next.push(Next::at(at, "the key expires, and nothing replaces it")),
         (None, None) if next.is_empty() => {
-            next.push(Next::open("nothing is scheduled; the key does not expire"))
+            next.push(Next::open("nothing is scheduled; the key does not expire"));
         }
         (None, None) => {}
     }

@@ -3,6 +3,7 @@
 use super::next::{Next, next};
 use super::workloads::Readers;
 use crate::api::condition::{self, READY};
+use crate::api::shared::Budget;
 use crate::api::{GatewayApiKey, ProviderKey};
 use crate::cluster::object;
 use crate::columns::printable;
@@ -96,6 +97,15 @@ pub struct Key {
     /// When the key expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// When the key was last used, where the vendor tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<Timestamp>,
+    /// The time of the next rotation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotates_at: Option<Timestamp>,
+    /// The budget, such as `100 Monthly`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<String>,
     /// The share of the budget that is spent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget_used: Option<String>,
@@ -120,8 +130,13 @@ fn values<S: serde::Serializer>(tokens: &BTreeMap<TokenRef, Token>, to: S) -> Re
     to.collect_seq(tokens.values())
 }
 
+fn budget(budget: &Budget) -> String {
+    printable(&format!("{} {:?}", budget.amount, budget.period))
+}
+
 impl Health {
-    fn of(conditions: &[Condition]) -> Self {
+    /// By the conditions of a resource.
+    pub fn of(conditions: &[Condition]) -> Self {
         condition::find(conditions, READY).map_or_else(
             || Self {
                 reason: "Unseen".into(),
@@ -168,6 +183,9 @@ impl View {
             secret: printable(secret),
             read_by: readers.of(&place),
             expires_at: status.expires_at,
+            last_used_at: status.last_used_at,
+            rotates_at: status.next_rotation_time,
+            budget: key.spec.budget.as_ref().map(budget),
             budget_used: status.budget_used.clone(),
             spent,
             next: next(key, self.time),

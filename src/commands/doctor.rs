@@ -1,0 +1,266 @@
+//! `keysmith doctor`: what a person would check one by one when keys do not come: definitions, the operator, the clock,
+//! console tokens, policies, and the person's own rights. It changes nothing and calls no vendor.
+
+use super::status::Health;
+use crate::api::{self, GROUP};
+use crate::cluster::{is_missing, sentence};
+use crate::columns::printable;
+use crate::output::{Failure, print};
+use crate::runtime::clock::Clock;
+use crate::session::kubeconfig::{ClusterArguments, shown};
+use crate::session::{Kubernetes, objects};
+use clap::Args;
+use jiff::fmt::rfc2822;
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{ListParams, PostParams};
+use kube::client::Body;
+use kube::{Api, Client, ResourceExt};
+use std::process::ExitCode;
+
+/// Exit code: something needs attention.
+const ATTENTION: u8 = 3;
+/// Clocks that differ by no more than this many seconds agree: the header of the API server has whole seconds, and the
+/// answer takes a while.
+const AGREES: i64 = 5;
+/// What the chart labels its objects with.
+const OURS: &str = "app.kubernetes.io/name=keysmith";
+
+/// The arguments of `keysmith doctor`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 nothing needs attention, 3 something does, 2 a flag or its value is wrong, 1 the API server cannot \
+    be reached."
+)]
+pub struct Arguments {
+    #[command(flatten)]
+    cluster: ClusterArguments,
+}
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// As it should be.
+    Fine,
+    /// Could not be checked, or may be on purpose.
+    Unsure,
+    /// Keys do not work because of it, or will not.
+    Wrong,
+}
+
+/// A check and its result.
+struct Check {
+    what: String,
+    state: State,
+    text: String,
+}
+
+impl Check {
+    fn new(what: impl Into<String>, state: State, text: impl Into<String>) -> Self {
+        Self { what: what.into(), state, text: text.into() }
+    }
+}
+
+/// Runs the command.
+pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let server = shown(&arguments.cluster.config().await?);
+    let kubernetes = Kubernetes::connect(&arguments.cluster).await?;
+    let client = &kubernetes.client;
+    let mut checks = vec![Check::new("API server", State::Fine, server)];
+    checks.push(clock(client).await);
+    checks.extend(definitions(client).await);
+    checks.push(operator(client).await);
+    checks.push(policies(client).await);
+    checks.extend(tokens(client).await);
+    checks.extend(rights(client).await);
+    print(&text(&checks))?;
+    let wrong = checks.iter().any(|it| it.state == State::Wrong);
+    Ok(if wrong { ExitCode::from(ATTENTION) } else { ExitCode::SUCCESS })
+}
+
+fn text(checks: &[Check]) -> String {
+    let line = |check: &Check| {
+        let state = match check.state {
+            State::Fine => "ok     ",
+            State::Unsure => "look at",
+            State::Wrong => "WRONG  ",
+        };
+        format!("{state}  {}: {}\n", check.what, check.text)
+    };
+    checks.iter().map(line).collect()
+}
+
+async fn clock(client: &Client) -> Check {
+    let request = http::Request::get("/version").body(Body::empty());
+    let Ok(request) = request else { return Check::new("clock", State::Unsure, "cannot be asked") };
+    let answer = client.send(request).await.ok();
+    let date = answer.as_ref().and_then(|it| it.headers().get("date")?.to_str().ok());
+    let date = date.and_then(|it| rfc2822::parse(&it.replace("GMT", "+0000")).ok());
+    let Some(date) = date else {
+        return Check::new("clock", State::Unsure, "the API server does not say what time it is");
+    };
+    let differs = Clock::system().now().as_second() - date.timestamp().as_second();
+    if differs.abs() <= AGREES {
+        return Check::new("clock", State::Fine, "this machine and the API server agree");
+    }
+    let text = format!(
+        "this machine is {differs} s ahead of the API server; correct the clock of the one that is wrong: expiries and windows go by it"
+    );
+    Check::new("clock", State::Unsure, text)
+}
+
+async fn definitions(client: &Client) -> Vec<Check> {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let mut checks = Vec::new();
+    for crd in api::crds() {
+        let name = crd.name_any();
+        let what = format!("definition {name}");
+        checks.push(match api.get(&name).await {
+            Ok(found) => match found.labels().get("app.kubernetes.io/version").map(String::as_str) {
+                Some(env!("CARGO_PKG_VERSION")) => continue,
+                version => {
+                    let version = version.map_or_else(|| "an unknown version".to_owned(), printable);
+                    let text = format!(
+                        "is of {version}, this command of {}; upgrade the release, or use the command of its version",
+                        env!("CARGO_PKG_VERSION")
+                    );
+                    Check::new(what, State::Unsure, text)
+                }
+            },
+            Err(error) if is_missing(&error) => {
+                Check::new(what, State::Wrong, "is missing; install the chart, or kubectl apply --server-side -f crds/")
+            }
+            Err(error) => Check::new(what, State::Unsure, sentence(&error)),
+        });
+    }
+    if checks.is_empty() {
+        let text = format!("all there, of version {}", env!("CARGO_PKG_VERSION"));
+        checks.push(Check::new("definitions", State::Fine, text));
+    }
+    checks
+}
+
+async fn operator(client: &Client) -> Check {
+    let api: Api<Deployment> = Api::all(client.clone());
+    let list = match api.list(&ListParams::default().labels(OURS)).await {
+        Ok(list) => list.items,
+        Err(error) => return Check::new("operator", State::Unsure, sentence(&error)),
+    };
+    let Some(deployment) = list.first() else {
+        let text = "there is no Deployment with the label app.kubernetes.io/name=keysmith; install the chart, unless it runs elsewhere";
+        return Check::new("operator", State::Unsure, text);
+    };
+    let status = deployment.status.clone().unwrap_or_default();
+    let (ready, wanted) = (status.ready_replicas.unwrap_or_default(), deployment.spec.replicas.unwrap_or(1));
+    let namespace = deployment.namespace().unwrap_or_default();
+    let place = format!("Deployment {namespace}/{}", deployment.name_any());
+    if list.len() > 1 {
+        let text = format!(
+            "{} Deployments have its label; two releases that watch the same namespaces disturb each other",
+            list.len()
+        );
+        return Check::new("operator", State::Unsure, text);
+    }
+    if ready == 0 {
+        let text = format!(
+            "{place} has no ready pod of {wanted}; kubectl logs -n {namespace} deploy/{} says why. Keys work on, nothing is rotated",
+            deployment.name_any()
+        );
+        return Check::new("operator", State::Wrong, text);
+    }
+    Check::new("operator", State::Fine, format!("{place}, {ready} of {wanted} pods ready"))
+}
+
+async fn policies(client: &Client) -> Check {
+    let api: Api<ValidatingAdmissionPolicy> = Api::all(client.clone());
+    match api.list_metadata(&ListParams::default().labels(OURS)).await {
+        Ok(list) if list.items.is_empty() => {
+            let text = "none of Keysmith's; refusals by limits show in status instead of at kubectl apply";
+            Check::new("admission policies", State::Unsure, text)
+        }
+        Ok(list) => {
+            let names: Vec<_> = list.items.iter().map(ResourceExt::name_any).collect();
+            Check::new("admission policies", State::Fine, names.join(", "))
+        }
+        Err(error) => Check::new("admission policies", State::Unsure, sentence(&error)),
+    }
+}
+
+async fn tokens(client: &Client) -> Vec<Check> {
+    let found = match objects::tokens(client, None, None).await {
+        Ok(found) => found,
+        Err(unread) => return vec![Check::new("console tokens", State::Unsure, unread.to_string())],
+    };
+    if found.is_empty() {
+        return vec![Check::new(
+            "console tokens",
+            State::Unsure,
+            "there are none; without one no key is made",
+        )];
+    }
+    let check = |found: objects::FoundToken| {
+        let what = format!("{} {}", found.reference.kind.name(), found.reference);
+        let Some(token) = found.token else {
+            return Check::new(
+                what,
+                State::Wrong,
+                "does not fit the definition of this version; correct it first",
+            );
+        };
+        let status = token.status().cloned().unwrap_or_default();
+        let health = Health::of(&status.conditions);
+        let account =
+            status.account.map_or_else(String::new, |it| format!(", account {}", printable(&it.id)));
+        let state = if health.ready { State::Fine } else { State::Wrong };
+        let text = if health.ready {
+            format!("{}{account}", printable(&status.vendor.unwrap_or_default()))
+        } else {
+            format!("{}: {}", health.reason, health.message)
+        };
+        Check::new(what, state, text)
+    };
+    found.into_iter().map(check).collect()
+}
+
+/// The rights that the other commands take, of the person who runs this one.
+async fn rights(client: &Client) -> Vec<Check> {
+    let wanted = [
+        ("list", GROUP, "gatewayapikeys", "keysmith status"),
+        ("patch", GROUP, "gatewayapikeys", "keysmith rotate, leaked, suspend and resume"),
+        ("list", "", "secrets", "keysmith whose"),
+        ("get", "", "secrets", "keysmith usage and orphans, for the Secrets of console tokens"),
+    ];
+    let mut checks = Vec::new();
+    for (verb, group, resource, purpose) in wanted {
+        let what = format!("right to {verb} {resource} in all namespaces");
+        match may(client, verb, group, resource).await {
+            Ok(true) => checks.push(Check::new(what, State::Fine, format!("yes, for {purpose}"))),
+            Ok(false) => {
+                let text = format!("no; {purpose} works only where a Role grants it");
+                checks.push(Check::new(what, State::Unsure, text));
+            }
+            Err(error) => checks.push(Check::new(what, State::Unsure, sentence(&error))),
+        }
+    }
+    checks
+}
+
+async fn may(client: &Client, verb: &str, group: &str, resource: &str) -> kube::Result<bool> {
+    let attributes = ResourceAttributes {
+        verb: Some(verb.to_owned()),
+        group: Some(group.to_owned()),
+        resource: Some(resource.to_owned()),
+        ..ResourceAttributes::default()
+    };
+    let review = SelfSubjectAccessReview {
+        spec: SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..Default::default() },
+        ..Default::default()
+    };
+    let api: Api<SelfSubjectAccessReview> = Api::all(client.clone());
+    let answer = api.create(&PostParams::default(), &review).await?;
+    Ok(answer.status.is_some_and(|it| it.allowed))
+}
