@@ -39,9 +39,22 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
          Cortecs            http://{address}/cortecs         (endpoint)\n\
          Cortecs gateway    http://{address}/cortecs-gateway (gatewayUrl)\n\
          management key     {}\n\n\
+         LiteLLM            http://{address}/litellm         (endpoint)\n\
+         LiteLLM gateway    http://{address}/litellm-gateway (gatewayUrl)\n\
+         master key         {}\n\n\
+         OpenRouter         http://{address}/openrouter      (endpoint)\n\
+         OpenRouter gateway http://{address}/openrouter-gateway (gatewayUrl)\n\
+         management key, OpenRouter {}\n\n\
          control            http://{address}/_emulator/state\n\n\
          Start the operator with --allowed-endpoints=http://{address}\n",
-        seed.organization, seed.token, seed.edenai_v3, seed.edenai_issuer, seed.edenai_v2, seed.cortecs,
+        seed.organization,
+        seed.token,
+        seed.edenai_v3,
+        seed.edenai_issuer,
+        seed.edenai_v2,
+        seed.cortecs,
+        seed.litellm,
+        seed.openrouter,
     ))?;
     serve(emulator, listener, signalled()).await?;
     Ok(())

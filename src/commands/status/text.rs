@@ -69,13 +69,13 @@ fn describe(text: &mut String, key: &Key, now: Timestamp) {
     };
     line(text, 2, "Secret", &format!("{}, {readers}", key.secret));
     let spent = key.spent.iter().map(|it| format!("{it} this month"));
-    let used = key.budget_used.iter().map(|it| format!("{it} of the budget"));
+    let used = key.budget_used.iter().filter(|it| *it != "unknown").map(|it| format!("{it} of the budget"));
     let spending: Vec<_> = spent.chain(used).collect();
     if !spending.is_empty() {
         line(text, 2, "spent", &spending.join(", "));
     }
     for (kind, message) in &key.conditions {
-        line(text, 2, kind, message);
+        line(text, 2, "also", &format!("{kind}: {message}"));
     }
     for next in &key.next {
         let at = next.at.map_or_else(String::new, |at| format!("{}: ", when(at, now)));
