@@ -120,6 +120,30 @@ fn two_run_side_by_side_and_a_cluster_of_ones_own_is_used_when_asked_for() {
     }
 }
 
+/// The first command of README, at each vendor that is emulated; `tests/gateway.rs` has the real LiteLLM.
+macro_rules! demos {
+    ($($test:ident: $vendor:literal),+) => {
+        $(#[test]
+        fn $test() {
+            let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/demo");
+            let folder = plane::folder().join(concat!("demo-", $vendor));
+            let mut command = Command::new("bash");
+            command.args([demo, "up"]).env("VENDOR", $vendor).env("ONCE", "1").env("KEYSMITH_DEMO_DIR", &folder);
+            let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+            let text = String::from_utf8_lossy(&output.stdout);
+            let err = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success() && last_line(&output).starts_with("Every step held"), "{text}{err}");
+        })+
+    };
+}
+demos! {
+    the_demo_holds_at_edgee: "edgee",
+    the_demo_holds_at_eden_ai_v3: "edenai",
+    the_demo_holds_at_eden_ai_v2: "edenai-v2",
+    the_demo_holds_at_cortecs: "cortecs",
+    the_demo_holds_at_openrouter: "openrouter"
+}
+
 #[test]
 fn without_go_the_error_says_the_three_ways_out() {
     let tools = plane::folder().join("tools");
