@@ -7,12 +7,11 @@ pub(crate) mod network;
 mod ready;
 mod run;
 
-use crate::output::{Failure, WrongFlag, print};
+use crate::output::{Failure, PLUGIN, WrongFlag, is_plugin, print, program};
 use crate::runtime::telemetry::{self, Filter, LogFormat};
 use crate::{api, commands, explain, orphans, uninstall, usage};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use kube::ResourceExt;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -95,25 +94,16 @@ enum Output {
     Json,
 }
 
-/// The name of the binary as a plugin of kubectl.
-const PLUGIN: &str = "kubectl-keysmith";
-
 /// The command line under the name with which the binary was called: `keysmith`, or `kubectl keysmith` as a plugin.
-fn command(called: Option<&OsString>) -> clap::Command {
+fn command() -> clap::Command {
     let command = Cli::command();
-    let stem = called.and_then(|it| Path::new(it).file_stem());
-    if stem.is_some_and(|it| it == PLUGIN) {
-        command.name(PLUGIN).bin_name("kubectl keysmith").display_name("kubectl keysmith")
-    } else {
-        command
-    }
+    if is_plugin() { command.name(PLUGIN).bin_name(program()).display_name(program()) } else { command }
 }
 
 impl Cli {
     /// Reads the command line of the process; a wrong one ends the process with exit code 2.
     pub fn read() -> Self {
-        let called = std::env::args_os().next();
-        let matches = command(called.as_ref()).get_matches();
+        let matches = command().get_matches();
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
 
@@ -172,8 +162,7 @@ pub fn crd_files() -> Result<Vec<(String, String)>, serde_yaml::Error> {
 }
 
 fn completion(shell: clap_complete::Shell) -> Result<(), Failure> {
-    let called = std::env::args_os().next();
-    let mut command = command(called.as_ref());
+    let mut command = command();
     let name = command.get_name().to_owned();
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut command, name, &mut text);

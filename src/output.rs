@@ -4,6 +4,7 @@
 use crate::columns::printable_lines;
 use std::error::Error;
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Exit code: a flag or a value is wrong.
@@ -11,6 +12,20 @@ pub const USAGE: u8 = 2;
 
 /// The error with which a command fails.
 pub type Failure = Box<dyn Error + Send + Sync>;
+
+/// The name of the binary as a plugin of kubectl.
+pub const PLUGIN: &str = "kubectl-keysmith";
+
+/// Whether the binary was called as a plugin of kubectl.
+pub fn is_plugin() -> bool {
+    let called = std::env::args_os().next();
+    called.is_some_and(|it| Path::new(&it).file_stem().is_some_and(|it| it == PLUGIN))
+}
+
+/// The command as the person who called it writes it, for messages that name another subcommand.
+pub fn program() -> &'static str {
+    if is_plugin() { "kubectl keysmith" } else { "keysmith" }
+}
 
 /// A wrong flag or value: `--flag: what, and what to write instead`.
 #[derive(Debug, thiserror::Error)]

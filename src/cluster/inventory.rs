@@ -11,6 +11,7 @@ use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::{Api, Client};
 use serde_json::Value;
 use std::collections::HashSet;
+use std::fmt;
 
 /// Page size of a list. It is small because a page determines the peak memory.
 const PAGE: u32 = 250;
@@ -60,6 +61,76 @@ async fn collect_marks<K: Managed>(
         page = next(&list.metadata);
     }
     Ok(())
+}
+
+/// A resource that has keys at vendors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resource {
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its namespace; empty for a cluster-scoped kind.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = if self.namespace.is_empty() { String::new() } else { format!("{}/", self.namespace) };
+        write!(formatter, "{} {place}{}", self.kind, self.name)
+    }
+}
+
+/// The resource that accounts for a mark: as its own, or as the one that it had before a restore. `namespace`: only that
+/// one, and no cluster-scoped kind.
+pub async fn owner(
+    client: &Client,
+    cluster: &ClusterId,
+    namespace: Option<&str>,
+    mark: &Mark,
+) -> kube::Result<Option<Resource>> {
+    for_each_kind!(K => if K::HAS_KEYS {
+        let owned = |it: &ObjectMeta| marks_of(it, cluster).contains(mark);
+        if let Some(found) = find::<K>(client, namespace, owned).await? {
+            return Ok(Some(found));
+        }
+    });
+    Ok(None)
+}
+
+/// The resource with that UID.
+pub async fn with_uid(client: &Client, namespace: Option<&str>, uid: &str) -> kube::Result<Option<Resource>> {
+    for_each_kind!(K => if K::HAS_KEYS {
+        let same = |it: &ObjectMeta| it.uid.as_deref() == Some(uid);
+        if let Some(found) = find::<K>(client, namespace, same).await? {
+            return Ok(Some(found));
+        }
+    });
+    Ok(None)
+}
+
+async fn find<K: Managed>(
+    client: &Client,
+    namespace: Option<&str>,
+    wanted: impl Fn(&ObjectMeta) -> bool,
+) -> kube::Result<Option<Resource>> {
+    let api: Api<K> = object::within(client, namespace);
+    let mut page = Some(ListParams::default().limit(PAGE));
+    while let Some(params) = page {
+        let list = api.list_metadata(&params).await?;
+        if let Some(found) = list.items.into_iter().map(|it| it.metadata).find(&wanted) {
+            return Ok(Some(Resource {
+                kind: K::KIND,
+                namespace: found.namespace.unwrap_or_default(),
+                name: found.name.unwrap_or_default(),
+                uid: found.uid.unwrap_or_default(),
+            }));
+        }
+        page = next(&list.metadata);
+    }
+    Ok(None)
 }
 
 /// The next page of the same snapshot. The first page without a resourceVersion is the most recent one. An expired

@@ -150,29 +150,43 @@ async fn operator(client: &Client) -> Check {
         Ok(list) => list.items,
         Err(error) => return Check::new("operator", State::Unsure, sentence(&error)),
     };
-    let Some(deployment) = list.first() else {
-        let text = "there is no Deployment with the label app.kubernetes.io/name=keysmith; install the chart, unless it runs elsewhere";
-        return Check::new("operator", State::Unsure, text);
+    let [deployment] = list.as_slice() else {
+        return several(&list);
     };
-    let status = deployment.status.clone().unwrap_or_default();
-    let (ready, wanted) = (status.ready_replicas.unwrap_or_default(), deployment.spec.replicas.unwrap_or(1));
-    let namespace = deployment.namespace().unwrap_or_default();
-    let place = format!("Deployment {namespace}/{}", deployment.name_any());
-    if list.len() > 1 {
-        let text = format!(
-            "{} Deployments have its label; two releases that watch the same namespaces disturb each other",
-            list.len()
-        );
-        return Check::new("operator", State::Unsure, text);
-    }
+    let (ready, wanted) = pods(deployment);
+    let (namespace, name) = (deployment.namespace().unwrap_or_default(), deployment.name_any());
+    let place = format!("Deployment {namespace}/{name}");
     if ready == 0 {
         let text = format!(
-            "{place} has no ready pod of {wanted}; kubectl logs -n {namespace} deploy/{} says why. Keys work on, nothing is rotated",
-            deployment.name_any()
+            "{place} has no ready pod of {wanted}; kubectl logs -n {namespace} deploy/{name} says why. Keys work on, nothing is rotated"
         );
         return Check::new("operator", State::Wrong, text);
     }
     Check::new("operator", State::Fine, format!("{place}, {ready} of {wanted} pods ready"))
+}
+
+/// Ready and wanted pods.
+fn pods(deployment: &Deployment) -> (i32, i32) {
+    let ready = deployment.status.as_ref().and_then(|it| it.ready_replicas).unwrap_or_default();
+    (ready, deployment.spec.replicas.unwrap_or(1))
+}
+
+/// None, or more than one Deployment.
+fn several(list: &[Deployment]) -> Check {
+    if list.is_empty() {
+        let text = "there is no Deployment with the label app.kubernetes.io/name=keysmith; install the chart, unless it runs elsewhere";
+        return Check::new("operator", State::Unsure, text);
+    }
+    if list.iter().all(|it| pods(it).0 == 0) {
+        let text =
+            format!("none of {} Deployments has a ready pod; keys work on, nothing is rotated", list.len());
+        return Check::new("operator", State::Wrong, text);
+    }
+    let text = format!(
+        "{} Deployments have its label; two releases that watch the same namespaces disturb each other",
+        list.len()
+    );
+    Check::new("operator", State::Unsure, text)
 }
 
 async fn policies(client: &Client) -> Check {
@@ -229,10 +243,13 @@ async fn tokens(client: &Client) -> Vec<Check> {
 /// The rights that the other commands take, of the person who runs this one.
 async fn rights(client: &Client) -> Vec<Check> {
     let wanted = [
-        ("list", GROUP, "gatewayapikeys", "keysmith status"),
-        ("patch", GROUP, "gatewayapikeys", "keysmith rotate, leaked, suspend and resume"),
-        ("list", "", "secrets", "keysmith whose"),
-        ("get", "", "secrets", "keysmith usage and orphans, for the Secrets of console tokens"),
+        ("list", GROUP, "gatewayapikeys", "status, report, usage, and choosing keys by label"),
+        ("list", GROUP, "consoletokens", "status, report, usage and orphans"),
+        ("list", GROUP, "providerkeys", "status and report of a namespace"),
+        ("get", GROUP, "gatewayapikeys", "rotate, leaked, suspend and resume by name"),
+        ("patch", GROUP, "gatewayapikeys", "rotate, leaked, suspend and resume"),
+        ("list", "", "secrets", "whose"),
+        ("get", "", "secrets", "usage and orphans, for the Secrets of console tokens"),
     ];
     let mut checks = Vec::new();
     for (verb, group, resource, purpose) in wanted {

@@ -33,7 +33,7 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let kubernetes = arguments.selection.connect().await?;
     let view = status::read(&kubernetes, &arguments.selection).await?;
-    view.notes.iter().for_each(|note| tell(note));
+    view.unfit.iter().chain(&view.notes).for_each(|it| tell(it));
     print(&(page(&view, arguments.idle_after).into_string() + "\n"))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -62,7 +62,7 @@ fn page(view: &View, idle_after: SignedDuration) -> Markup {
         (
             "Without expiry",
             "Such a key works until a person revokes it. Set spec.expiresInDays or rotation.maxAge.",
-            filtered(&rows, |it| it.expires_at.is_none() && it.rotates_at.is_none()),
+            filtered(&rows, |it| it.serial.is_some() && it.expires_at.is_none() && it.rotates_at.is_none()),
         ),
         (
             "Without budget",
@@ -71,7 +71,7 @@ fn page(view: &View, idle_after: SignedDuration) -> Markup {
         ),
         (
             "Idle",
-            "The vendor saw no use for long. Delete the resource if no application needs the key.",
+            "The vendor saw no use for long. Delete the resource if no application needs the key. A key that was never used is not here, because not every vendor tells.",
             filtered(&rows, idle),
         ),
     ];

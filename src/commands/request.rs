@@ -1,28 +1,31 @@
 //! What people ask of the operator: a new key, the end of a leaked one, a pause. Each is one field or annotation of a
 //! GatewayApiKey; the operator does the rest, and echoes in status what it has done.
 
-use super::select::{Selection, named};
-use crate::api::condition::{self, READY};
+use super::select::{Selected, Selection, named, unfit};
+use crate::api::condition::{self, LEAK_OPEN, READY};
+use crate::api::rotation::ManagementPolicy;
 use crate::api::{GatewayApiKey, LEAKED, ROTATE_REQUESTED};
 use crate::cli::flags;
-use crate::cluster::sentence;
+use crate::cluster::{is_missing, sentence};
 use crate::columns::printable;
-use crate::output::{Failure, can_confirm, confirm, print, tell};
+use crate::output::{Failure, PLUGIN, can_confirm, confirm, print, program, tell};
 use crate::runtime::clock::Clock;
 use crate::session::Kubernetes;
 use clap::Args;
 use jiff::SignedDuration;
 use kube::api::{Patch, PatchParams};
-use kube::runtime::wait::await_condition;
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use std::process::ExitCode;
-use tokio::time::{Instant, timeout_at};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 /// Exit code: what was asked for is not done in time.
 const NOT_DONE: u8 = 3;
 /// The field manager of what these commands write.
-const WRITER: &str = "kubectl-keysmith";
+const WRITER: &str = PLUGIN;
+/// Time between two looks at the requests that are not done.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Which keys, and whether to wait.
 #[derive(Debug, Args)]
@@ -75,10 +78,30 @@ struct Wait {
 }
 
 /// A request that the operator answers in status.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Request {
     Rotate,
     Leaked,
+}
+
+/// How far a request is.
+#[derive(Debug, PartialEq, Eq)]
+enum Progress {
+    /// The operator has not answered it, or is not done.
+    Open,
+    /// A new key is in the Secret, and no leaked one is left.
+    Done,
+    /// The leaked keys are revoked, and no key works.
+    NoKey,
+    /// Another tool wrote another value before the operator saw the request.
+    Overwritten,
+}
+
+/// A request that was written.
+struct Asked<'a> {
+    key: &'a GatewayApiKey,
+    request: Request,
+    value: &'a str,
 }
 
 impl Request {
@@ -89,18 +112,45 @@ impl Request {
         }
     }
 
-    /// Whether the request in the annotation is done. It may be a later one than that of this command.
-    fn is_done(self, key: &GatewayApiKey) -> bool {
-        let Some(status) = &key.status else { return false };
-        let handled = match self {
-            Self::Rotate => &status.last_handled_rotate_at,
-            Self::Leaked => &status.last_handled_leaked,
+    /// Why this key cannot be asked for it.
+    fn refusal(self, key: &GatewayApiKey) -> Option<&'static str> {
+        if key.metadata.deletion_timestamp.is_some() {
+            return Some("is being deleted, which ends its keys as spec.deletionPolicy says");
+        }
+        let is_observed = key.spec.management_policy == Some(ManagementPolicy::Observe);
+        match self {
+            Self::Rotate if is_observed => Some(
+                "is only looked at (spec.managementPolicy: Observe), so that Keysmith does not replace its key",
+            ),
+            Self::Leaked if is_observed => Some(
+                "is only looked at (spec.managementPolicy: Observe), so that Keysmith does NOT revoke its key: do so in the vendor's console now",
+            ),
+            _ => None,
+        }
+    }
+}
+
+impl Asked<'_> {
+    fn progress(&self, now: &GatewayApiKey) -> Progress {
+        let status = now.status.clone().unwrap_or_default();
+        let handled = match self.request {
+            Request::Rotate => &status.last_handled_rotate_at,
+            Request::Leaked => &status.last_handled_leaked,
         };
-        let revoked = match self {
-            Self::Rotate => true,
-            Self::Leaked => !status.previous.iter().any(|it| it.leaked),
-        };
-        handled.is_some() && handled.as_ref() == key.annotations().get(self.annotation()) && revoked
+        let written = now.annotations().get(self.request.annotation());
+        let before = self.key.status.as_ref().and_then(|it| it.serial);
+        let replaced = status.serial.is_some() && status.serial != before;
+        let is_overwritten = written.is_none_or(|it| it != self.value);
+        if handled.as_deref() != Some(self.value) && !(is_overwritten && replaced) {
+            let ended = is_overwritten && (written.is_none() || handled.as_ref() == written);
+            return if ended { Progress::Overwritten } else { Progress::Open };
+        }
+        match self.request {
+            Request::Leaked if status.previous.iter().any(|it| it.leaked) => Progress::Open,
+            Request::Leaked if status.serial.is_none() => Progress::NoKey,
+            Request::Rotate if status.serial.is_none() => Progress::Open,
+            _ => Progress::Done,
+        }
     }
 }
 
@@ -108,9 +158,8 @@ impl Request {
 pub async fn rotate(arguments: Rotate) -> Result<ExitCode, Failure> {
     arguments.selection.must_choose()?;
     let kubernetes = arguments.selection.connect().await?;
-    let keys = arguments.selection.keys(&kubernetes).await?;
-    ask(&kubernetes, &keys, Request::Rotate).await?;
-    arguments.wait.until(&kubernetes, &keys, Request::Rotate).await
+    let selected = arguments.selection.keys(&kubernetes).await?;
+    carry_out(&kubernetes, &selected, Request::Rotate, &arguments.wait).await
 }
 
 /// `keysmith leaked`.
@@ -120,43 +169,64 @@ pub async fn leaked(arguments: Leaked) -> Result<ExitCode, Failure> {
         can_confirm("leaked")?;
     }
     let kubernetes = arguments.selection.connect().await?;
-    let keys = arguments.selection.keys(&kubernetes).await?;
-    if !arguments.yes && !confirm(&consequence(&keys)).await? {
+    let selected = arguments.selection.keys(&kubernetes).await?;
+    if !arguments.yes && !confirm(&consequence(&selected.keys)).await? {
         tell("nothing was changed");
         return Ok(ExitCode::FAILURE);
     }
-    ask(&kubernetes, &keys, Request::Leaked).await?;
-    arguments.wait.until(&kubernetes, &keys, Request::Leaked).await
+    carry_out(&kubernetes, &selected, Request::Leaked, &arguments.wait).await
 }
 
 /// `keysmith suspend` and `keysmith resume`.
 pub async fn suspend(arguments: Suspend, suspended: bool) -> Result<ExitCode, Failure> {
     arguments.selection.must_choose()?;
     let kubernetes = arguments.selection.connect().await?;
-    for key in arguments.selection.keys(&kubernetes).await? {
+    let selected = arguments.selection.keys(&kubernetes).await?;
+    let mut all = tell_unfit(&selected);
+    for key in &selected.keys {
         let spec = json!({"spec": {"suspend": suspended.then_some(true)}});
-        patch(&kubernetes, &key, &spec).await?;
+        if let Err(why) = patch(&kubernetes, key, &spec).await {
+            tell(&why);
+            all = false;
+            continue;
+        }
         let now = if suspended {
-            "suspended: key, settings and Secret stay as they are until keysmith resume; an expiry is not prevented"
+            format!(
+                "suspended: key, settings and Secret stay as they are until {} resume; an expiry is not prevented",
+                program()
+            )
         } else {
-            "resumed"
+            "resumed".to_owned()
         };
-        print(&format!("GatewayApiKey {}: {now}\n", named(&key)))?;
+        print(&format!("GatewayApiKey {}: {now}\n", named(key)))?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Reports the resources that cannot be read. Returns whether there are none.
+fn tell_unfit(selected: &Selected) -> bool {
+    selected.unfit.iter().for_each(|it| tell(&unfit("GatewayApiKey", it)));
+    selected.unfit.is_empty()
 }
 
 fn consequence(keys: &[GatewayApiKey]) -> String {
     let one = |key: &GatewayApiKey| {
+        if let Some(why) = Request::Leaked.refusal(key) {
+            return format!("GatewayApiKey {} {why}", named(key));
+        }
         let previous = key.status.as_ref().map_or(0, |it| it.previous.len());
         let also = match previous {
             0 => String::new(),
             1 => " and its previous key".to_owned(),
             more => format!(" and its {more} previous keys"),
         };
+        let when = if key.spec.suspend == Some(true) {
+            "at once, and the Secret then holds NO key that works: spec.suspend is set, so that no new one is made"
+        } else {
+            "as soon as a new key is in the Secret, or at once if none can be made"
+        };
         format!(
-            "GatewayApiKey {}: the key in Secret {}{also} will be revoked at the vendor as soon as a new key is in the \
-             Secret, or at once if none can be made",
+            "GatewayApiKey {}: the key in Secret {}{also} will be revoked at the vendor {when}",
             named(key),
             printable(key.secret_name())
         )
@@ -165,37 +235,78 @@ fn consequence(keys: &[GatewayApiKey]) -> String {
     format!("{}\nApplications are refused from then on until they read the Secret again", lines.join("\n"))
 }
 
-async fn ask(kubernetes: &Kubernetes, keys: &[GatewayApiKey], request: Request) -> Result<(), Failure> {
+/// Writes the request to every key, whatever happens to another, and waits if that is asked for.
+async fn carry_out(
+    kubernetes: &Kubernetes,
+    selected: &Selected,
+    request: Request,
+    wait: &Wait,
+) -> Result<ExitCode, Failure> {
     // The time with its fraction: two requests within one second are two.
     let value = Clock::system().now().to_string();
-    for key in keys {
-        patch(kubernetes, key, &json!({"metadata": {"annotations": {request.annotation(): value}}})).await?;
-        let asked = match request {
-            Request::Rotate => "a new key is requested",
-            Request::Leaked => "declared leaked",
-        };
-        let but = match request {
-            Request::Rotate if key.spec.suspend == Some(true) => {
-                "; it is suspended, so nothing happens before keysmith resume"
+    let mut all = tell_unfit(selected);
+    let mut asked = Vec::new();
+    for key in &selected.keys {
+        let written = match request.refusal(key) {
+            Some(why) => Err(format!("GatewayApiKey {} {why}", named(key))),
+            None => {
+                patch(kubernetes, key, &json!({"metadata": {"annotations": {request.annotation(): value}}}))
+                    .await
             }
-            _ => "",
         };
-        print(&format!("GatewayApiKey {}: {asked}{but}\n", named(key)))?;
+        match written {
+            Ok(()) => {
+                print(&format!("GatewayApiKey {}: {}\n", named(key), announced(key, request)))?;
+                asked.push(Asked { key, request, value: &value });
+            }
+            Err(why) => {
+                tell(&why);
+                all = false;
+            }
+        }
     }
-    Ok(())
+    let done = !wait.wait || wait.until(kubernetes, asked).await?;
+    Ok(match (all, done) {
+        (false, _) => ExitCode::FAILURE,
+        (true, false) => ExitCode::from(NOT_DONE),
+        (true, true) => ExitCode::SUCCESS,
+    })
 }
 
-async fn patch(kubernetes: &Kubernetes, key: &GatewayApiKey, change: &Value) -> Result<(), Failure> {
+fn announced(key: &GatewayApiKey, request: Request) -> String {
+    let suspended = key.spec.suspend == Some(true);
+    let (resume, asked) = (
+        program(),
+        match request {
+            Request::Rotate => "a new key is requested",
+            Request::Leaked => "declared leaked",
+        },
+    );
+    match request {
+        _ if !suspended => asked.to_owned(),
+        Request::Rotate => {
+            format!("{asked}; spec.suspend is set, so that nothing happens before {resume} resume")
+        }
+        Request::Leaked => {
+            format!(
+                "{asked}; spec.suspend is set, so that it is revoked and NO new key is made before {resume} resume"
+            )
+        }
+    }
+}
+
+async fn patch(kubernetes: &Kubernetes, key: &GatewayApiKey, change: &Value) -> Result<(), String> {
     let params = PatchParams { field_manager: Some(WRITER.to_owned()), ..PatchParams::default() };
     let written = api(kubernetes, key).patch_metadata(&key.name_any(), &params, &Patch::Merge(change)).await;
     written.map(drop).map_err(|error| {
         let why = match &error {
+            it if is_missing(it) => "it was deleted meanwhile".to_owned(),
             kube::Error::Api(status) if status.code == 403 => {
-                "forbidden (403); it takes the right to patch gatewayapikeys of keysmith.dev".to_owned()
+                "forbidden (403): it takes the right to patch gatewayapikeys of keysmith.dev, and no admission policy that refuses it".to_owned()
             }
             other => sentence(other),
         };
-        format!("GatewayApiKey {} cannot be changed: {why}", named(key)).into()
+        format!("GatewayApiKey {} is not changed: {why}", named(key))
     })
 }
 
@@ -204,56 +315,88 @@ fn api(kubernetes: &Kubernetes, key: &GatewayApiKey) -> Api<GatewayApiKey> {
 }
 
 impl Wait {
-    async fn until(
-        &self,
-        kubernetes: &Kubernetes,
-        keys: &[GatewayApiKey],
-        request: Request,
-    ) -> Result<ExitCode, Failure> {
-        if !self.wait {
-            return Ok(ExitCode::SUCCESS);
-        }
+    /// Waits until all requests have ended. Returns whether each is done.
+    async fn until(&self, kubernetes: &Kubernetes, mut asked: Vec<Asked<'_>>) -> Result<bool, Failure> {
         let deadline = Instant::now() + self.timeout.unsigned_abs();
         let mut all = true;
-        for key in keys {
-            let condition = |it: Option<&GatewayApiKey>| it.is_none_or(|it| request.is_done(it));
-            let name = key.name_any();
-            match timeout_at(deadline, await_condition(api(kubernetes, key), &name, condition)).await {
-                Ok(Ok(Some(key))) => print(&format!("GatewayApiKey {}: {}\n", named(&key), done(&key)))?,
-                Ok(Ok(None)) => {
-                    all = false;
-                    tell(&format!("GatewayApiKey {}: was deleted meanwhile", named(key)));
-                }
-                Ok(Err(_)) | Err(_) => {
-                    all = false;
-                    let now = api(kubernetes, key).get_opt(&name).await.ok().flatten();
-                    tell(&format!("GatewayApiKey {}: not done; {}", named(key), waiting(now.as_ref())));
+        loop {
+            let last = Instant::now() >= deadline;
+            let mut open = Vec::new();
+            for it in asked {
+                let name = named(it.key);
+                // A read that fails is repeated until the end of the wait.
+                let now = match api(kubernetes, it.key).get(&it.key.name_any()).await {
+                    Err(error) if is_missing(&error) => {
+                        all = false;
+                        tell(&format!("GatewayApiKey {name}: was deleted meanwhile"));
+                        continue;
+                    }
+                    Err(error) if last => {
+                        all = false;
+                        tell(&format!("GatewayApiKey {name}: cannot be read: {}", sentence(&error)));
+                        continue;
+                    }
+                    Err(_) => {
+                        open.push(it);
+                        continue;
+                    }
+                    Ok(now) => now,
+                };
+                match it.progress(&now) {
+                    Progress::Done => print(&format!("GatewayApiKey {name}: {}\n", served(&now)))?,
+                    Progress::Overwritten => {
+                        all = false;
+                        let annotation = it.request.annotation();
+                        tell(&format!(
+                            "GatewayApiKey {name}: another tool changed {annotation} before the operator saw it; ask again"
+                        ));
+                    }
+                    // No new key comes while it is suspended.
+                    Progress::NoKey if last || now.spec.suspend == Some(true) => {
+                        all = false;
+                        let (secret, why) = (printable(now.secret_name()), waiting(&now));
+                        tell(&format!(
+                            "GatewayApiKey {name}: the leaked keys are revoked, and Secret {secret} holds NO key that works; {why}"
+                        ));
+                    }
+                    _ if last => {
+                        all = false;
+                        tell(&format!("GatewayApiKey {name}: not done; {}", waiting(&now)));
+                    }
+                    _ => open.push(it),
                 }
             }
+            if open.is_empty() {
+                return Ok(all);
+            }
+            asked = open;
+            sleep(PAUSE).await;
         }
-        Ok(if all { ExitCode::SUCCESS } else { ExitCode::from(NOT_DONE) })
     }
 }
 
 /// What a key serves once a request is done.
-fn done(key: &GatewayApiKey) -> String {
+fn served(key: &GatewayApiKey) -> String {
     let status = key.status.clone().unwrap_or_default();
-    let served = status.serial.map_or_else(String::new, |it| format!("serial {it} is in "));
-    let next = status
-        .previous
-        .iter()
-        .map(|it| format!("; serial {} works until {} at least", it.serial, it.retire_after));
-    format!("{served}Secret {}{}", printable(key.secret_name()), next.collect::<String>())
+    let serial = status.serial.map_or_else(String::new, |it| format!("serial {it} is in "));
+    let previous = status.previous.iter();
+    let previous =
+        previous.map(|it| format!("; serial {} works until {} at least", it.serial, it.retire_after));
+    format!("{serial}Secret {}{}", printable(key.secret_name()), previous.collect::<String>())
 }
 
-/// What prevents a request from being done.
-fn waiting(key: Option<&GatewayApiKey>) -> String {
-    let conditions =
-        key.and_then(|it| it.status.as_ref()).map(|it| it.conditions.as_slice()).unwrap_or_default();
-    match condition::find(conditions, READY) {
-        Some(ready) => format!("Ready is {}, {}: {}", ready.status, ready.reason, printable(&ready.message)),
-        None => "the operator has not looked at it; check that it runs".to_owned(),
+/// What prevents a request from being done. That a leaked key works outranks everything else.
+fn waiting(key: &GatewayApiKey) -> String {
+    let conditions = key.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
+    let leak = condition::find(conditions, LEAK_OPEN).filter(|it| it.status == "True");
+    let said = leak.into_iter().chain(condition::find(conditions, READY));
+    let said: Vec<_> = said
+        .map(|it| format!("{} is {}, {}: {}", it.type_, it.status, it.reason, printable(&it.message)))
+        .collect();
+    if said.is_empty() {
+        return "the operator has not looked at it; check that it runs".to_owned();
     }
+    said.join("; ")
 }
 
 #[cfg(test)]
@@ -270,22 +413,43 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_done_when_status_echoes_it_and_no_leaked_key_is_left() {
-        let done = key((ROTATE_REQUESTED, "2"), &json!({"lastHandledRotateAt": "2"}));
-        assert!(Request::Rotate.is_done(&done));
-        assert!(
-            !Request::Rotate.is_done(&key((ROTATE_REQUESTED, "2"), &json!({"lastHandledRotateAt": "1"})))
-        );
-        assert!(!Request::Rotate.is_done(&key(("other", "2"), &json!({}))));
-        let previous = |leaked| {
+    fn a_request_is_done_when_status_echoes_it_and_a_key_works_and_no_leaked_one_does() {
+        let before = key(("other", "1"), &json!({"serial": 1}));
+        let progress = |request, annotation: Option<&str>, status: &Value| {
+            let name = Request::annotation(request);
+            let now = key(annotation.map_or(("other", "1"), |it| (name, it)), status);
+            Asked { key: &before, request, value: "2" }.progress(&now)
+        };
+        let rotated =
+            |serial: Option<u64>, handled: &str| json!({"serial": serial, "lastHandledRotateAt": handled});
+        let rotate = |annotation, status: &Value| progress(Request::Rotate, annotation, status);
+        assert_eq!(rotate(Some("2"), &rotated(Some(2), "2")), Progress::Done);
+        assert_eq!(rotate(Some("2"), &rotated(Some(1), "1")), Progress::Open);
+        // A later request, which is done or not; and a tool that put an earlier value back, or none.
+        assert_eq!(rotate(Some("3"), &rotated(Some(2), "3")), Progress::Done);
+        assert_eq!(rotate(Some("3"), &rotated(Some(1), "1")), Progress::Open);
+        assert_eq!(rotate(Some("1"), &rotated(Some(1), "1")), Progress::Overwritten);
+        assert_eq!(rotate(None, &rotated(Some(1), "1")), Progress::Overwritten);
+        let previous = |serial: Option<u64>, leaked| {
             json!({
-                "lastHandledLeaked": "2",
+                "serial": serial, "lastHandledLeaked": "2",
                 "previous": [{"id": "k1", "serial": 1, "replacedAt": "2026-01-01T00:00:00Z",
                     "retireAfter": "2026-01-02T00:00:00Z", "leaked": leaked}],
             })
         };
-        assert!(!Request::Leaked.is_done(&key((LEAKED, "2"), &previous(true))));
-        assert!(Request::Leaked.is_done(&key((LEAKED, "2"), &previous(false))));
+        let leaked = |status: &Value| progress(Request::Leaked, Some("2"), status);
+        assert_eq!(leaked(&previous(Some(2), true)), Progress::Open);
+        assert_eq!(leaked(&previous(Some(2), false)), Progress::Done);
+        assert_eq!(leaked(&previous(None, false)), Progress::NoKey);
+    }
+
+    #[test]
+    fn a_key_that_keysmith_only_looks_at_is_not_said_to_be_revoked() {
+        let mut observed = key(("a", "b"), &json!({}));
+        assert_eq!(Request::Leaked.refusal(&observed), None);
+        observed.spec.management_policy = Some(ManagementPolicy::Observe);
+        assert!(Request::Leaked.refusal(&observed).is_some_and(|it| it.contains("NOT revoke")));
+        assert!(!consequence(&[observed]).contains("will be revoked"));
     }
 
     #[test]

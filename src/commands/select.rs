@@ -3,12 +3,14 @@
 use crate::api::GatewayApiKey;
 use crate::cli::flags;
 use crate::cluster::object;
+use crate::cluster::{is_missing, sentence};
 use crate::output::{Failure, WrongFlag};
 use crate::plan::identity::ObjectName;
 use crate::session::kubeconfig::ClusterArguments;
 use crate::session::{Kubernetes, objects};
 use clap::Args;
-use kube::ResourceExt;
+use kube::core::DeserializeGuard;
+use kube::{Api, ResourceExt};
 
 /// Names, or a namespace and labels.
 #[derive(Debug, Args)]
@@ -19,8 +21,8 @@ pub struct Selection {
     /// Their namespace; that of the kubeconfig's context when left out.
     #[arg(short, long, value_parser = flags::namespace)]
     namespace: Option<String>,
-    /// All namespaces.
-    #[arg(short = 'A', long, conflicts_with_all = ["namespace", "names"])]
+    /// All namespaces, whatever -n says.
+    #[arg(short = 'A', long, conflicts_with = "names")]
     all_namespaces: bool,
     /// Only GatewayApiKeys with these labels, such as team=shop.
     #[arg(short = 'l', long, value_name = "LABELS", conflicts_with = "names", value_parser = flags::selector)]
@@ -29,11 +31,30 @@ pub struct Selection {
     cluster: ClusterArguments,
 }
 
+/// What is selected.
+#[derive(Default)]
+pub struct Selected {
+    /// The keys, sorted.
+    pub keys: Vec<GatewayApiKey>,
+    /// Those that do not fit the definition of this version.
+    pub unfit: Vec<ObjectName>,
+}
+
+impl Selected {
+    fn add(&mut self, guard: DeserializeGuard<GatewayApiKey>) {
+        let name = ObjectName::new(&object::namespace(&guard), &guard.name_any());
+        match guard.0 {
+            Ok(key) => self.keys.push(key),
+            Err(_) => self.unfit.push(name),
+        }
+    }
+}
+
 impl Selection {
     /// Connects to the cluster.
     pub async fn connect(&self) -> Result<Kubernetes, Failure> {
         let kubernetes = Kubernetes::connect(&self.cluster).await?;
-        if let Some(namespace) = self.namespace.as_ref().filter(|it| !it.is_empty()) {
+        if let Some(namespace) = self.namespace(&kubernetes).filter(|_| self.namespace.is_some()) {
             kubernetes.check_namespace("--namespace", namespace).await?;
         }
         Ok(kubernetes)
@@ -41,11 +62,10 @@ impl Selection {
 
     /// Refuses a selection of everything, for commands that change what they select.
     pub fn must_choose(&self) -> Result<(), WrongFlag> {
-        if self.names.is_empty() && self.selector.is_none() {
-            let what = "name the GatewayApiKeys, or choose them by label with -l";
-            return Err(WrongFlag(what.to_owned()));
+        if self.is_narrow() {
+            return Ok(());
         }
-        Ok(())
+        Err(WrongFlag("name the GatewayApiKeys, or choose them by label with -l".to_owned()))
     }
 
     /// The namespace; `None` for all of them.
@@ -59,40 +79,42 @@ impl Selection {
         !self.names.is_empty() || self.selector.is_some()
     }
 
-    /// The selected keys, sorted. A name that does not exist is an error, before anything is changed.
-    pub async fn keys(&self, kubernetes: &Kubernetes) -> Result<Vec<GatewayApiKey>, Failure> {
+    /// The selected keys. A name that does not exist is an error, before anything is changed. Named keys are read one by
+    /// one, which takes no right to list them.
+    pub async fn keys(&self, kubernetes: &Kubernetes) -> Result<Selected, Failure> {
         let namespace = self.namespace(kubernetes);
-        let found = objects::keys(&kubernetes.client, namespace, self.selector.as_deref()).await?;
-        let mut keys = Vec::new();
-        let mut missing = self.names.clone();
-        for guard in found {
-            let name = guard.name_any();
-            if !self.names.is_empty() && !self.names.contains(&name) {
-                continue;
-            }
-            missing.retain(|it| *it != name);
-            let unfit = ObjectName::new(&object::namespace(&guard), &name);
-            keys.push(guard.0.map_err(|_| {
-                format!("GatewayApiKey {unfit} does not fit the definition of this version; correct it first")
-            })?);
-        }
-        if let Some(name) = missing.first() {
+        let mut selected = Selected::default();
+        for name in &self.names {
+            let api: Api<DeserializeGuard<GatewayApiKey>> = object::within(&kubernetes.client, namespace);
             let place = namespace.unwrap_or_default();
-            return Err(format!(
-                "there is no GatewayApiKey {name} in namespace {place}; kubectl get gatewayapikeys -n {place} lists them"
-            )
-            .into());
+            let found = api.get(name).await.map_err(|error| match &error {
+                it if is_missing(it) => format!(
+                    "there is no GatewayApiKey {name} in namespace {place}; kubectl get gatewayapikeys -n {place} lists them"
+                ),
+                it => format!("GatewayApiKey {place}/{name} cannot be read: {}", sentence(it)),
+            })?;
+            selected.add(found);
         }
-        if keys.is_empty() && self.is_narrow() {
+        if self.names.is_empty() {
+            let found = objects::keys(&kubernetes.client, namespace, self.selector.as_deref()).await?;
+            found.into_iter().for_each(|it| selected.add(it));
+        }
+        if self.is_narrow() && selected.keys.is_empty() && selected.unfit.is_empty() {
             let place = namespace.map_or_else(|| "any namespace".to_owned(), |it| format!("namespace {it}"));
             return Err(format!("no GatewayApiKey in {place} has such labels").into());
         }
-        keys.sort_by_key(|it| (object::namespace(it), it.name_any()));
-        Ok(keys)
+        selected.keys.sort_by_key(named);
+        selected.keys.dedup_by_key(|it| named(it));
+        Ok(selected)
     }
 }
 
 /// Namespace and name of a key, for messages.
 pub fn named(key: &GatewayApiKey) -> ObjectName {
     ObjectName::new(&object::namespace(key), &key.name_any())
+}
+
+/// The sentence on a resource that does not fit.
+pub fn unfit(kind: &str, name: &ObjectName) -> String {
+    format!("{kind} {name} does not fit the definition of this version; correct it first")
 }

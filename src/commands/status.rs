@@ -6,12 +6,15 @@ mod text;
 pub(super) mod view;
 pub(super) mod workloads;
 
-use super::select::Selection;
+use super::select::{Selection, unfit};
+use crate::cluster::object;
 use crate::output::{Failure, print, tell};
+use crate::plan::identity::ObjectName;
 use crate::runtime::clock::Clock;
 use crate::session::Kubernetes;
 use crate::session::objects::{self, FoundToken};
 use clap::{Args, ValueEnum};
+use kube::ResourceExt;
 use std::process::ExitCode;
 pub use view::Health;
 use view::View;
@@ -51,25 +54,35 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Output::Json => serde_json::to_string_pretty(&view)? + "\n",
         Output::Yaml => serde_yaml::to_string(&view)?,
     })?;
-    view.notes.iter().for_each(|note| tell(note));
+    view.unfit.iter().chain(&view.notes).for_each(|it| tell(it));
     Ok(if view.is_ready() { ExitCode::SUCCESS } else { ExitCode::from(NOT_READY) })
 }
 
 /// Reads what is selected.
 pub(super) async fn read(kubernetes: &Kubernetes, selection: &Selection) -> Result<View, Failure> {
     let (client, namespace) = (&kubernetes.client, selection.namespace(kubernetes));
-    let keys = selection.keys(kubernetes).await?;
+    let selected = selection.keys(kubernetes).await?;
     let mut view = View::new(Clock::system().now());
+    view.unfit.extend(selected.unfit.iter().map(|it| unfit("GatewayApiKey", it)));
     let mut tokens = objects::tokens(client, namespace, None).await?;
+    // A person who may read one namespace only still sees its keys.
+    let mut unread = None;
     if namespace.is_some() {
-        // A person who may read one namespace only still sees its keys.
         match objects::cluster_tokens(client).await {
             Ok(shared) => tokens.extend(shared),
-            Err(unread) => view.notes.push(unread.to_string()),
+            Err(error) => unread = Some(error),
         }
     }
-    let provider_keys =
-        if selection.is_narrow() { Vec::new() } else { objects::provider_keys(client, namespace).await? };
+    let mut provider_keys = Vec::new();
+    if !selection.is_narrow() {
+        for guard in objects::provider_keys(client, namespace).await? {
+            let name = ObjectName::new(&object::namespace(&guard), &guard.name_any());
+            match guard.0 {
+                Ok(key) => provider_keys.push(key),
+                Err(_) => view.unfit.push(unfit("ProviderKey", &name)),
+            }
+        }
+    }
     let readers = match workloads::readers(client, namespace).await {
         Ok(readers) => readers,
         Err(kind) => {
@@ -77,15 +90,23 @@ pub(super) async fn read(kubernetes: &Kubernetes, selection: &Selection) -> Resu
             Readers::default()
         }
     };
-    for key in &keys {
+    for key in &selected.keys {
         view.add_key(key, &readers);
     }
     for key in &provider_keys {
         view.add_provider_key(key);
     }
-    let named = |it: &FoundToken| it.reference.namespace.is_some() && !selection.is_narrow();
+    // In one namespace, ClusterConsoleTokens that none of its keys uses are of others.
+    let always =
+        |it: &FoundToken| !selection.is_narrow() && (namespace.is_none() || it.reference.namespace.is_some());
     for token in &tokens {
-        view.describe_token(token, named(token));
+        view.describe_token(token, always(token));
+    }
+    if let Some(unread) = unread {
+        view.cannot_read_cluster_tokens();
+        if view.tokens.values().any(|it| it.unreadable) {
+            view.notes.push(unread.to_string());
+        }
     }
     Ok(view)
 }

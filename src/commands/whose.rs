@@ -1,36 +1,38 @@
-//! `keysmith whose`: which resource a found key belongs to, by the hash that the annotation of its Secret holds; or which
-//! resource a name in a vendor's console belongs to, by its mark. The key is never printed, logged or sent anywhere.
+//! `keysmith whose`: which resource a found key belongs to, by the hash in the annotation of its Secret; or which resource
+//! a name in a vendor's console belongs to, by its mark. The key is never printed, logged or sent anywhere.
 
-use crate::api::{GatewayApiKey, KEY_AT, MANAGED_BY_LABEL, MANAGER};
+use crate::api::{KEY_AT, MANAGED_BY_LABEL, MANAGER};
 use crate::cli::flags;
-use crate::cluster::{object, sentence};
-use crate::output::{Failure, WrongFlag, print, tell};
+use crate::cluster::{inventory, object, sentence};
+use crate::columns::printable;
+use crate::output::{Failure, WrongFlag, print, program, tell};
 use crate::plan::identity::ObjectName;
-use crate::plan::naming::{ClusterId, Mark, Serial};
-use crate::protocol::secret::imprinted;
+use crate::plan::naming::{Mark, Serial};
+use crate::protocol::secret::serial_in;
 use crate::session::kubeconfig::ClusterArguments;
 use crate::session::{Kubernetes, objects};
 use clap::Args;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Api;
 use kube::api::ListParams;
-use kube::{Api, ResourceExt};
+use secrecy::SecretString;
 use std::io::{IsTerminal, Read};
 use std::process::ExitCode;
 
 /// Exit code: it belongs to no resource.
 const NOBODYS: u8 = 3;
-/// Nothing longer is a key.
-const LONGEST_KEY: u64 = 16 * 1024;
+/// Longest input. It may be a line of a log or a file of variables, but not a whole log.
+const LONGEST: u64 = 64 * 1024;
 /// Page size of a list. It is small because a page determines the peak memory.
 const PAGE: u32 = 250;
 
 /// The arguments of `keysmith whose`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Without --name, the key is read from standard input, so that it is in no history of a shell: keysmith whose < FILE. \
-    Only the key that a Secret holds now is found; the metadata of Secrets is read, not their content. Exit codes: 0 found, 3 it \
-    belongs to no resource of this cluster, 2 a flag or its value is wrong, 1 something else went wrong."
+    after_help = "Without --name, standard input is the key, or a text that has the key in it, so that no history of a shell has it: \
+    keysmith whose < FILE. Only the key that a Secret holds now is found; the metadata of Secrets is read, not their content. Exit \
+    codes: 0 found, 3 not found, 2 a flag, its value or the input is wrong, 1 something else went wrong."
 )]
 pub struct Arguments {
     /// The name of a key in a vendor's console, such as 'checkout [ks-abcdef-abcdefghijklmnop-1]'.
@@ -47,7 +49,7 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let wanted = match &arguments.name {
         Some(name) => Wanted::Mark(mark(name)?),
-        None => Wanted::Key(key().await?),
+        None => Wanted::Key(input().await?),
     };
     let kubernetes = Kubernetes::connect(&arguments.cluster).await?;
     let namespace = arguments.namespace.as_deref().filter(|it| !it.is_empty());
@@ -56,7 +58,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     }
     let found = match wanted {
         Wanted::Mark((mark, serial)) => by_mark(&kubernetes, namespace, &mark, serial).await?,
-        Wanted::Key(key) => by_key(&kubernetes, namespace, &key).await?,
+        Wanted::Key(text) => by_key(&kubernetes, namespace, &text).await?,
     };
     match found {
         Ok(sentence) => {
@@ -72,7 +74,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
 
 enum Wanted {
     Mark((Mark, Serial)),
-    Key(String),
+    Key(SecretString),
 }
 
 /// The sentence on the owner, or on why there is none.
@@ -85,24 +87,24 @@ fn mark(name: &str) -> Result<(Mark, Serial), WrongFlag> {
     })
 }
 
-async fn key() -> Result<String, Failure> {
+async fn input() -> Result<SecretString, Failure> {
     if std::io::stdin().is_terminal() {
-        tell(
-            "type or paste the key, and end with Enter and Ctrl-D; it is not printed, but a terminal shows what is typed",
-        );
+        let how = "type or paste the key, and end with Enter and Ctrl-D; it is not printed, but a terminal shows what is typed";
+        tell(how);
     }
     let read = tokio::task::spawn_blocking(|| {
         let mut text = String::new();
-        std::io::stdin().take(LONGEST_KEY).read_to_string(&mut text).map(|_| text)
+        std::io::stdin().take(LONGEST + 1).read_to_string(&mut text).map(|_| text)
     });
-    let text = read.await?.map_err(|_| WrongFlag("standard input is not the text of a key".to_owned()))?;
-    match text.trim() {
-        "" => {
-            Err(WrongFlag("standard input is empty; give the key, such as keysmith whose < FILE".to_owned())
-                .into())
-        }
-        key => Ok(key.to_owned()),
+    let wrong = |why: &str| Failure::from(WrongFlag(format!("standard input {why}")));
+    let text = read.await?.map_err(|_| wrong("is no text"))?;
+    if text.trim().is_empty() {
+        return Err(wrong("is empty; give the key, such as keysmith whose < FILE"));
     }
+    if text.len() as u64 > LONGEST {
+        return Err(wrong("is longer than 64 KiB; give the line with the key"));
+    }
+    Ok(SecretString::from(text))
 }
 
 async fn by_mark(
@@ -113,64 +115,72 @@ async fn by_mark(
 ) -> Result<Found, Failure> {
     let cluster = objects::cluster(&kubernetes.client).await?;
     if !mark.is_of(&cluster) {
-        return Ok(Err(
-            "the key belongs to another cluster: the first part of the mark is not of this one".to_owned()
-        ));
+        let what = "the key was made in another cluster: the first part of the mark is not of this one. After a restore from a backup \
+                    it may be of a resource here: status.id and status.previous have the ids of keys";
+        return Ok(Err(what.to_owned()));
     }
-    let api: Api<GatewayApiKey> = object::within(&kubernetes.client, namespace);
-    let mut page = Some(ListParams::default().limit(PAGE));
-    while let Some(params) = page {
-        let list = api.list_metadata(&params).await.map_err(|error| unlisted("gatewayapikeys", &error))?;
-        let owner = list.items.iter().find(|it| is_of(&it.metadata, &cluster, mark));
-        if let Some(owner) = owner {
-            let owner = ObjectName::new(&object::namespace(owner), &owner.name_any());
-            return Ok(Ok(format!("GatewayApiKey {owner}, serial {serial}")));
-        }
-        page = list
-            .metadata
-            .continue_
-            .filter(|it| !it.is_empty())
-            .map(|it| ListParams::default().limit(PAGE).continue_token(&it));
-    }
-    let what = "no GatewayApiKey has this mark: its resource was deleted; keysmith orphans lists what is left at the vendors";
-    Ok(Err(what.to_owned()))
+    let owner = inventory::owner(&kubernetes.client, &cluster, namespace, mark).await;
+    let owner = owner.map_err(|error| unlisted("gatewayapikeys and providerkeys", &error))?;
+    Ok(match (owner, namespace) {
+        (Some(owner), _) => Ok(format!("{}, serial {serial}", printable(&owner.to_string()))),
+        (None, Some(namespace)) => Err(format!(
+            "no resource in namespace {namespace} has this mark; without -n all namespaces are looked at"
+        )),
+        (None, None) => Err(format!(
+            "no resource has this mark: that of the key was deleted; {} orphans lists what is left at the vendors, also on purpose",
+            program()
+        )),
+    })
 }
 
-fn is_of(metadata: &ObjectMeta, cluster: &ClusterId, mark: &Mark) -> bool {
-    metadata.uid.as_ref().is_some_and(|uid| Mark::new(cluster, uid) == *mark)
-}
-
-async fn by_key(kubernetes: &Kubernetes, namespace: Option<&str>, key: &str) -> Result<Found, Failure> {
+async fn by_key(
+    kubernetes: &Kubernetes,
+    namespace: Option<&str>,
+    text: &SecretString,
+) -> Result<Found, Failure> {
     let api: Api<Secret> = object::within(&kubernetes.client, namespace);
     let ours = ListParams::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGER}")).limit(PAGE);
     let mut page = Some(ours.clone());
     while let Some(params) = page {
         let list = api.list_metadata(&params).await.map_err(|error| unlisted("secrets", &error))?;
         for secret in &list.items {
-            if let Some((owner, serial)) = owner(&secret.metadata, key) {
-                let place = ObjectName::new(&object::namespace(secret), &secret.name_any());
-                return Ok(Ok(format!("{owner}, serial {serial}, in Secret {place}")));
+            if let Some(sentence) = owner(kubernetes, &secret.metadata, text).await? {
+                return Ok(Ok(sentence));
             }
         }
-        page = list.metadata.continue_.filter(|it| !it.is_empty()).map(|it| ours.clone().continue_token(&it));
+        let token = list.metadata.continue_.filter(|it| !it.is_empty());
+        page = token.map(|it| ours.clone().continue_token(&it));
     }
-    let what = "no Secret of Keysmith holds this key now: it may be a previous key, or of another cluster; its name in the vendor's \
-                console has a mark, which keysmith whose --name reads";
-    Ok(Err(what.to_owned()))
+    let place = namespace.map_or_else(String::new, |it| format!(" of namespace {it}"));
+    Ok(Err(format!(
+        "no Secret of Keysmith{place} holds a key of this text as its present key. That proves nothing: it may be a previous key, the key \
+         of another cluster, or in a Secret whose template changes its letters. A name in the vendor's console leads to the resource: \
+         {} whose --name NAME",
+        program()
+    )))
 }
 
-/// The owner of a Secret, if it holds this key.
-fn owner(metadata: &ObjectMeta, key: &str) -> Option<(String, Serial)> {
-    let owner = metadata.owner_references.iter().flatten().find(|it| it.controller == Some(true))?;
-    let serial = imprinted(metadata.annotations.as_ref()?.get(KEY_AT)?, key, &owner.uid)?;
+/// The sentence on a Secret, if this text has its key. A Secret may name any owner, so the owner is looked at.
+async fn owner(
+    kubernetes: &Kubernetes,
+    metadata: &ObjectMeta,
+    text: &SecretString,
+) -> Result<Option<String>, Failure> {
+    let owner = metadata.owner_references.iter().flatten().find(|it| it.controller == Some(true));
+    let annotation = metadata.annotations.as_ref().and_then(|it| it.get(KEY_AT));
+    let Some((owner, annotation)) = owner.zip(annotation) else { return Ok(None) };
+    let Some(serial) = serial_in(text, annotation, &owner.uid) else { return Ok(None) };
     let namespace = metadata.namespace.as_deref().unwrap_or_default();
-    Some((format!("{} {}", owner.kind, ObjectName::new(namespace, &owner.name)), serial))
+    let found = inventory::with_uid(&kubernetes.client, Some(namespace), &owner.uid).await;
+    let found = found.map_err(|error| unlisted("gatewayapikeys", &error))?;
+    let place = ObjectName::new(namespace, metadata.name.as_deref().unwrap_or_default());
+    Ok(found.map(|it| printable(&format!("{it}, serial {serial}, in Secret {place}"))))
 }
 
 fn unlisted(resource: &str, error: &kube::Error) -> Failure {
+    let why = sentence(error);
     format!(
-        "{resource} cannot be listed: {}; it takes the right to list them, or choose a namespace with -n",
-        sentence(error)
+        "{resource} cannot be listed: {why}; it takes the right to list them, or choose a namespace with -n"
     )
     .into()
 }

@@ -14,7 +14,7 @@ use crate::plan::naming::Serial;
 use crate::plan::spec_error::SpecError;
 use crate::plan::storing::Refused;
 use crate::plan::template::{Rendering, SecretPlan};
-pub use inside::imprinted;
+pub use assemble::serial_in;
 use inside::{content, target};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;

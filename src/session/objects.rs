@@ -79,11 +79,13 @@ pub async fn keys(
     list(client, namespace, &params).await.map_err(request.unread())
 }
 
-/// The ProviderKeys of that namespace, or of all, that fit the present type.
-pub async fn provider_keys(client: &Client, namespace: Option<&str>) -> Result<Vec<ProviderKey>, Unread> {
+/// The ProviderKeys of that namespace, or of all.
+pub async fn provider_keys(
+    client: &Client,
+    namespace: Option<&str>,
+) -> Result<Vec<DeserializeGuard<ProviderKey>>, Unread> {
     let request = Request::list("providerkeys", "ProviderKeys", namespace.map(str::to_owned));
-    let list = list(client, namespace, &ListParams::default()).await.map_err(request.unread())?;
-    Ok(list.into_iter().filter_map(|guard: DeserializeGuard<ProviderKey>| guard.0.ok()).collect())
+    list(client, namespace, &ListParams::default()).await.map_err(request.unread())
 }
 
 async fn list<K: Managed>(

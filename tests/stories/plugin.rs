@@ -106,8 +106,11 @@ pub async fn the_plugin_shows_rotates_suspends_and_finds_keys(world: &mut World)
     let (code, out, err) = kubectl(world, &["whose"], &format!("{new}\n")).await;
     let place = format!("GatewayApiKey {namespace}/checkout, serial 2, in Secret {namespace}/checkout\n");
     assert_eq!((code, out), (0, place), "{err}");
+    let line = format!("2026-11-30 WARN OPENAI_API_KEY='{new}' refused\n");
+    let (code, out, err) = kubectl(world, &["whose"], &line).await;
+    assert!(code == 0 && out.contains("checkout, serial 2"), "{code} {out}{err}");
     let (code, _, err) = kubectl(world, &["whose"], "sk-edgee-of-nobody").await;
-    assert!(code == 3 && err.contains("no Secret of Keysmith holds this key now"), "{code} {err}");
+    assert!(code == 3 && err.contains("no Secret of Keysmith holds a key of this text"), "{code} {err}");
     let name = world.keys().into_iter().map(|it| it.name).find(|it| it.starts_with("report")).unwrap();
     let (code, out, err) = kubectl(world, &["whose", "--name", &name], "").await;
     assert_eq!((code, out), (0, format!("GatewayApiKey {namespace}/report, serial 1\n")), "{err}");
@@ -137,6 +140,17 @@ pub async fn the_plugin_shows_rotates_suspends_and_finds_keys(world: &mut World)
     assert!(!world.accepts(&old) && !world.accepts(&new));
     let served = world.entry("checkout", "key").await.unwrap();
     assert!(world.accepts(&served));
+
+    // Suspended, a leaked key is revoked and there is no new one, which is no success.
+    assert_eq!(kubectl(world, &["suspend", "checkout"], "").await.0, 0);
+    world.reason("GatewayApiKey", "checkout", "Suspended").await;
+    let (code, out, err) =
+        kubectl(world, &["leaked", "checkout", "--yes", "--wait", "--timeout", "1m"], "").await;
+    assert!(
+        code == 3 && out.contains("NO new key is made") && err.contains("holds NO key that works"),
+        "{code} {out}{err}"
+    );
+    assert!(!world.accepts(&served));
 }
 
 pub async fn the_plugin_examines_the_installation_and_writes_a_page(world: &mut World) {
@@ -185,6 +199,13 @@ pub async fn the_plugin_says_what_is_wrong(world: &mut World) {
     assert!(code == 3 && out.contains(&missing) && out.contains("early: not Ready"), "{code} {out}{err}");
     let (code, _, err) = kubectl(world, &["status", "--context", "none"], "").await;
     assert!(code == 1 && err.contains("has no context \"none\""), "{code} {err}");
+    let observed = json!({"externalId": "key_000000", "managementPolicy": "Observe"});
+    world.create("GatewayApiKey", "observed", key_spec(observed)).await;
+    let (code, out, err) = kubectl(world, &["leaked", "observed", "--yes"], "").await;
+    assert!(
+        code == 1 && out.is_empty() && err.contains("Keysmith does NOT revoke its key"),
+        "{code} {out}{err}"
+    );
     let (code, out, _) = kubectl(world, &["--help"], "").await;
     assert!(code == 0 && out.contains("Usage: kubectl keysmith"), "{code} {out}");
 }

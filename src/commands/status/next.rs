@@ -1,8 +1,12 @@
 //! What happens next to a key, and when, by its status.
 
-use crate::api::GatewayApiKey;
+use crate::api::gateway_api_key::GatewayApiKeyStatus;
+use crate::api::rotation::{ManagementPolicy, PreviousKey};
+use crate::api::{GatewayApiKey, LEAKED, ROTATE_REQUESTED};
 use crate::columns::printable;
+use crate::output::program;
 use jiff::Timestamp;
+use kube::ResourceExt;
 use serde::Serialize;
 
 /// Something that will happen.
@@ -28,42 +32,71 @@ impl Next {
 /// What happens next to a key, the earliest first.
 pub fn next(key: &GatewayApiKey, now: Timestamp) -> Vec<Next> {
     let status = key.status.clone().unwrap_or_default();
-    let mut next = Vec::new();
-    for previous in &status.previous {
-        let id = printable(&previous.id);
-        let what = format!("the previous key, serial {} ({id})", previous.serial);
-        next.push(if previous.leaked {
-            Next::open(format!("{what}, is revoked, because it leaked"))
-        } else if let Some(since) = previous.disabled_at {
-            Next::open(format!("{what}, is deleted; it has been switched off since {since}"))
-        } else {
-            Next::at(previous.retire_after, format!("{what}, may be switched off and deleted"))
-        });
+    let is_suspended = key.spec.suspend == Some(true);
+    let is_observed = key.spec.management_policy == Some(ManagementPolicy::Observe);
+    if is_observed {
+        return vec![Next::open("nothing: Keysmith only looks at the key (spec.managementPolicy: Observe)")];
     }
+    let mut next: Vec<_> = status.previous.iter().filter_map(|it| end_of(it, is_suspended)).collect();
     if key.metadata.deletion_timestamp.is_some() {
         next.push(Next::open("the resource is being deleted"));
-        return next;
+    } else if is_suspended {
+        next.push(Next::open(format!("nothing else before spec.suspend is removed ({} resume)", program())));
+    } else {
+        next.extend(asked(key));
+        next.extend(scheduled(&status, now));
     }
-    if key.spec.suspend == Some(true) {
-        next.push(Next::open("nothing else before spec.suspend is removed (keysmith resume)"));
-        return next;
+    if next.is_empty() {
+        next.push(Next::open("nothing is scheduled; the key does not expire"));
     }
+    next.sort_by_key(|it| it.at);
+    next
+}
+
+/// How a previous key ends. A suspended resource keeps it, unless it leaked.
+fn end_of(previous: &PreviousKey, is_suspended: bool) -> Option<Next> {
+    let what = format!("the previous key, serial {} ({})", previous.serial, printable(&previous.id));
+    if previous.leaked {
+        return Some(Next::open(format!("{what}, is revoked, because it leaked")));
+    }
+    if is_suspended {
+        return None;
+    }
+    Some(match previous.disabled_at {
+        Some(since) => Next::open(format!("{what}, is deleted; it has been switched off since {since}")),
+        None => Next::at(previous.retire_after, format!("{what}, may be switched off and deleted")),
+    })
+}
+
+/// Requests that are not answered.
+fn asked(key: &GatewayApiKey) -> impl Iterator<Item = Next> {
+    let status = key.status.as_ref();
+    let open = |name: &str, handled: Option<&String>| {
+        key.annotations().get(name).is_some_and(|it| Some(it) != handled)
+    };
+    let leaked = open(LEAKED, status.and_then(|it| it.last_handled_leaked.as_ref()));
+    let rotate = open(ROTATE_REQUESTED, status.and_then(|it| it.last_handled_rotate_at.as_ref()));
+    let leaked =
+        leaked.then(|| Next::open("a new key, because this one was declared leaked, which is then revoked"));
+    let rotate = rotate.then(|| Next::open("a new key, which was requested"));
+    leaked.into_iter().chain(rotate)
+}
+
+fn scheduled(status: &GatewayApiKeyStatus, now: Timestamp) -> Vec<Next> {
+    let mut next = Vec::new();
     if let Some(at) = status.next_attempt_at.filter(|at| *at > now) {
         let failures = status.failures.unwrap_or_default();
         next.push(Next::at(at, format!("the next attempt, after {failures} that failed")));
     }
-    match (status.next_rotation_time, status.expires_at) {
-        (Some(at), _) if status.rotation_failures.unwrap_or_default() > 0 => {
-            next.push(Next::at(at, "the next attempt to replace the key"));
-        }
-        (Some(at), _) => next.push(Next::at(at, "a new key")),
-        (None, Some(at)) => next.push(Next::at(at, "the key expires, and nothing replaces it")),
-        (None, None) if next.is_empty() => {
-            next.push(Next::open("nothing is scheduled; the key does not expire"));
-        }
-        (None, None) => {}
-    }
-    next.sort_by_key(|it| it.at);
+    let failing = status.rotation_failures.unwrap_or_default() > 0;
+    next.extend(match (status.serial, status.next_rotation_time, status.expires_at) {
+        (None, ..) if next.is_empty() => Some(Next::open("a first key, once what Ready says is mended")),
+        (None, ..) => None,
+        (_, Some(at), _) if failing => Some(Next::at(at, "the next attempt to replace the key")),
+        (_, Some(at), _) => Some(Next::at(at, "a new key")),
+        (_, None, Some(at)) => Some(Next::at(at, "the key expires; no replacement is scheduled")),
+        (_, None, None) => None,
+    });
     next
 }
 
@@ -91,31 +124,44 @@ mod tests {
             json!([key])
         };
         let day = "2026-01-09T00:00:00Z";
+        let made = |more: Value| {
+            let mut status = json!({"serial": 2});
+            status.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            status
+        };
+        let suspended = json!({"suspend": true});
         let table = [
-            (json!({}), json!({}), vec!["nothing is scheduled"]),
-            (json!({}), json!({"nextRotationTime": day}), vec!["a new key"]),
+            (json!({}), json!({}), vec!["a first key"]),
+            (json!({}), made(json!({})), vec!["nothing is scheduled"]),
+            (json!({}), made(json!({"nextRotationTime": day})), vec!["a new key"]),
             (
                 json!({}),
-                json!({"nextRotationTime": day, "rotationFailures": 1}),
+                made(json!({"nextRotationTime": day, "rotationFailures": 1})),
                 vec!["the next attempt to replace"],
             ),
-            (json!({}), json!({"expiresAt": day}), vec!["nothing replaces it"]),
+            (json!({}), made(json!({"expiresAt": day})), vec!["no replacement is scheduled"]),
             (json!({}), json!({"nextAttemptAt": day, "failures": 3}), vec!["after 3 that failed"]),
-            (json!({"suspend": true}), json!({"nextRotationTime": day}), vec!["keysmith resume"]),
+            (suspended.clone(), made(json!({"nextRotationTime": day})), vec!["keysmith resume"]),
             (
                 json!({}),
-                json!({"previous": previous(json!({})), "nextRotationTime": day}),
+                made(json!({"previous": previous(json!({})), "nextRotationTime": day})),
                 vec!["serial 1 (k1), may be", "a new key"],
             ),
+            (suspended.clone(), made(json!({"previous": previous(json!({}))})), vec!["resume"]),
             (
-                json!({"suspend": true}),
-                json!({"previous": previous(json!({"leaked": true}))}),
+                suspended,
+                made(json!({"previous": previous(json!({"leaked": true}))})),
                 vec!["because it leaked", "resume"],
             ),
             (
                 json!({}),
-                json!({"previous": previous(json!({"disabledAt": day}))}),
+                made(json!({"previous": previous(json!({"disabledAt": day}))})),
                 vec!["switched off since"],
+            ),
+            (
+                json!({"externalId": "k", "managementPolicy": "Observe"}),
+                made(json!({"nextRotationTime": day})),
+                vec!["only looks"],
             ),
         ];
         for (spec, status, wanted) in table {
@@ -124,5 +170,20 @@ mod tests {
                 && told.iter().zip(&wanted).all(|(told, wanted)| told.contains(wanted));
             assert!(fits, "{spec} {status}: {told:?}");
         }
+    }
+
+    #[test]
+    fn a_request_that_is_not_answered_comes_first() {
+        let mut key: GatewayApiKey = serde_json::from_value(json!({
+            "apiVersion": "keysmith.dev/v1alpha1", "kind": "GatewayApiKey",
+            "metadata": {"name": "k", "annotations": {LEAKED: "1", ROTATE_REQUESTED: "2"}},
+            "spec": {"consoleTokenRef": {"name": "edgee"}},
+            "status": {"serial": 1, "lastHandledRotateAt": "2", "nextRotationTime": "2026-01-09T00:00:00Z"},
+        }))
+        .unwrap();
+        let told = |key: &GatewayApiKey| next(key, "2026-01-01T00:00:00Z".parse().unwrap()).remove(0).what;
+        assert!(told(&key).contains("declared leaked"));
+        key.status.as_mut().unwrap().last_handled_leaked = Some("1".to_owned());
+        assert_eq!(told(&key), "a new key");
     }
 }

@@ -34,7 +34,11 @@ fn when(at: Timestamp, now: Timestamp) -> String {
 
 fn one(token: &Token, now: Timestamp) -> String {
     let mut text = String::new();
-    head(&mut text, 0, token.kind, &token.name, &token.health);
+    if token.unreadable {
+        let _ = writeln!(text, "{} {}: {}", token.kind, token.name, token.health.message);
+    } else {
+        head(&mut text, 0, token.kind, &token.name, &token.health);
+    }
     if let Some(vendor) = &token.vendor {
         let account = token.account.as_ref().map_or_else(String::new, |it| format!(", account {it}"));
         line(&mut text, 1, "vendor", &format!("{vendor}{account}"));

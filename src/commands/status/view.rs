@@ -3,11 +3,12 @@
 use super::next::{Next, next};
 use super::workloads::Readers;
 use crate::api::condition::{self, READY};
+use crate::api::gateway_api_key::GatewayApiKeyStatus;
 use crate::api::shared::Budget;
 use crate::api::{GatewayApiKey, ProviderKey};
 use crate::cluster::object;
 use crate::columns::printable;
-use crate::plan::identity::{ObjectName, TokenRef};
+use crate::plan::identity::{ObjectName, TokenKind, TokenRef};
 use crate::session::objects::FoundToken;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -24,6 +25,9 @@ pub struct View {
     /// The console tokens.
     #[serde(serialize_with = "values")]
     pub tokens: BTreeMap<TokenRef, Token>,
+    /// Resources that do not fit the definition of this version, one sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unfit: Vec<String>,
     /// What could not be read, one sentence each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -51,6 +55,9 @@ pub struct Token {
     /// Whether it works.
     #[serde(flatten)]
     pub health: Health,
+    /// Whether it could not be read: then nothing is known of it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unreadable: bool,
     /// The driver.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vendor: Option<String>,
@@ -130,6 +137,13 @@ fn values<S: serde::Serializer>(tokens: &BTreeMap<TokenRef, Token>, to: S) -> Re
     to.collect_seq(tokens.values())
 }
 
+/// The budget: as specified, as it was taken over, or as it is at the vendor.
+fn limit<'a>(key: &'a GatewayApiKey, status: &'a GatewayApiKeyStatus) -> Option<&'a Budget> {
+    let kept = || status.internal.kept_limits.as_ref().and_then(|it| it.budget.as_ref());
+    let observed = || status.observed.as_ref().and_then(|it| it.budget.as_ref());
+    key.spec.budget.as_ref().or_else(kept).or_else(observed)
+}
+
 fn budget(budget: &Budget) -> String {
     printable(&format!("{} {:?}", budget.amount, budget.period))
 }
@@ -155,16 +169,20 @@ impl Health {
 impl View {
     /// Nothing, as of this time.
     pub const fn new(time: Timestamp) -> Self {
-        Self { time, tokens: BTreeMap::new(), notes: Vec::new() }
+        Self { time, tokens: BTreeMap::new(), unfit: Vec::new(), notes: Vec::new() }
     }
 
     /// Whether everything shown is Ready.
     pub fn is_ready(&self) -> bool {
-        self.tokens.values().all(|token| {
-            let keys =
-                token.keys.iter().map(|it| &it.health).chain(token.provider_keys.iter().map(|it| &it.health));
-            token.health.ready && keys.into_iter().all(|it| it.ready)
-        })
+        self.unfit.is_empty()
+            && self.tokens.values().all(|token| {
+                let keys = token
+                    .keys
+                    .iter()
+                    .map(|it| &it.health)
+                    .chain(token.provider_keys.iter().map(|it| &it.health));
+                (token.health.ready || token.unreadable) && keys.into_iter().all(|it| it.ready)
+            })
     }
 
     /// Adds a key.
@@ -185,7 +203,7 @@ impl View {
             expires_at: status.expires_at,
             last_used_at: status.last_used_at,
             rotates_at: status.next_rotation_time,
-            budget: key.spec.budget.as_ref().map(budget),
+            budget: limit(key, &status).map(budget),
             budget_used: status.budget_used.clone(),
             spent,
             next: next(key, self.time),
@@ -221,16 +239,24 @@ impl View {
         shown.orphans = status.orphans;
     }
 
+    /// Marks the ClusterConsoleTokens as unreadable.
+    pub fn cannot_read_cluster_tokens(&mut self) {
+        for (reference, token) in &mut self.tokens {
+            if reference.kind == TokenKind::ClusterConsoleToken {
+                token.unreadable = true;
+                token.health.reason = "Unreadable".into();
+                token.health.message =
+                    "cannot be read with your rights; whether it works is not known".into();
+            }
+        }
+    }
+
     /// The token, which does not exist before it is described.
     fn token(&mut self, reference: &TokenRef) -> &mut Token {
         self.tokens.entry(reference.clone()).or_insert_with(|| Token {
             kind: reference.kind.name(),
             name: reference.to_string(),
-            health: Health {
-                ready: false,
-                reason: "Missing".into(),
-                message: "does not exist, or cannot be read".into(),
-            },
+            health: Health { ready: false, reason: "Missing".into(), message: "does not exist".into() },
             ..Token::default()
         })
     }

@@ -17,6 +17,12 @@ use kube::ResourceExt;
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
 
+/// The serial of the key of a Secret, if this text contains the key. `annotation`: the Secret's `keysmith.dev/key-at`;
+/// `uid`: that of its owner.
+pub fn serial_in(text: &SecretString, annotation: &str, uid: &str) -> Option<Serial> {
+    Imprint::decode(annotation)?.serial_of(text.expose_secret(), uid)
+}
+
 impl<S: SecretPort> Guard<S> {
     /// Renders the Secret of a delivery, based on the present one if there is one.
     pub(super) fn assemble(

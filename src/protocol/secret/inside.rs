@@ -51,7 +51,20 @@ impl Imprint {
     }
 
     fn of(secret: &Secret) -> Option<Self> {
-        serde_json::from_str(secret.annotations().get(KEY_AT)?).ok()
+        Self::decode(secret.annotations().get(KEY_AT)?)
+    }
+
+    /// Reads the value of the annotation.
+    pub fn decode(annotation: &str) -> Option<Self> {
+        serde_json::from_str(annotation).ok()
+    }
+
+    /// The serial of the key, if one of the words of this text is the key and the owner of the Secret has this UID.
+    pub fn serial_of(&self, text: &str, uid: &str) -> Option<Serial> {
+        let words = text.split(|c: char| !c.is_ascii_graphic() || "\"'`=:,;<>()[]{}\\".contains(c));
+        let mut candidates = words.chain([text.trim()]).filter(|it| it.len() == self.length);
+        candidates.find(|it| fingerprint(it.as_bytes(), uid) == self.hash)?;
+        Serial::believed(self.serial)
     }
 
     /// Whether every recorded entry still contains the key.
@@ -74,13 +87,6 @@ impl Imprint {
         let elsewhere = short.flat_map(|bytes| bytes.windows(window));
         recorded.chain(elsewhere).find(is_it)
     }
-}
-
-/// The serial of a key, if it is the one of this annotation `keysmith.dev/key-at` of a Secret whose owner has this UID.
-pub fn imprinted(annotation: &str, key: &str, uid: &str) -> Option<Serial> {
-    let imprint: Imprint = serde_json::from_str(annotation).ok()?;
-    let same = imprint.length == key.len() && imprint.hash == fingerprint(key.as_bytes(), uid);
-    Serial::believed(imprint.serial).filter(|_| same)
 }
 
 fn fingerprint(key: &[u8], uid: &str) -> String {
@@ -258,6 +264,27 @@ mod tests {
             None => data.remove(entry),
         };
         secret
+    }
+
+    #[test]
+    fn a_key_is_found_in_whatever_text_it_stands() {
+        let key = "sk-edgee-emulated-1-abcdef";
+        let entries = BTreeMap::from([("key".to_owned(), key.to_owned())]);
+        let imprint = Imprint::new(&entries, key, Serial(3), "uid").unwrap();
+        let imprint = Imprint::decode(&imprint.encode()).unwrap();
+        for text in [
+            key.to_owned(),
+            format!("{key}\n"),
+            format!("OPENAI_API_KEY={key}\nOTHER=1"),
+            format!("{{\"apiKey\": \"{key}\"}}"),
+            format!("2026-11-30 WARN Authorization: Bearer {key}, refused"),
+        ] {
+            assert_eq!(imprint.serial_of(&text, "uid"), Some(Serial(3)), "{text}");
+            assert_eq!(imprint.serial_of(&text, "another"), None);
+        }
+        for text in ["", "sk-edgee-emulated-1-abcdeg", "sk-edgee-emulated-1"] {
+            assert_eq!(imprint.serial_of(text, "uid"), None, "{text}");
+        }
     }
 
     #[test]
