@@ -97,7 +97,9 @@ impl Selection {
         }
         if self.names.is_empty() {
             let found = objects::keys(&kubernetes.client, namespace, self.selector.as_deref()).await?;
-            found.into_iter().for_each(|it| selected.add(it));
+            for guard in found {
+                selected.add(guard);
+            }
         }
         if self.is_narrow() && selected.keys.is_empty() && selected.unfit.is_empty() {
             let place = namespace.map_or_else(|| "any namespace".to_owned(), |it| format!("namespace {it}"));

@@ -23,7 +23,7 @@ use keysmith::runtime::leadership::Election;
 use keysmith::runtime::liveness::Liveness;
 use keysmith::runtime::metrics::Metrics;
 use keysmith::runtime::server::Readiness;
-use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
@@ -528,16 +528,26 @@ impl World {
         let secret = json!({"metadata": {"name": name, "namespace": self.namespace}, "stringData": entries});
         let (secrets, params) = (self.secrets(), PostParams::default());
         let mut secret: Secret = serde_json::from_value(secret).unwrap();
-        match secrets.get_opt(name).await.unwrap() {
-            // The Secret is held, so its deletion would wait; it is replaced instead.
-            Some(present) if !present.finalizers().is_empty() => {
-                secret.metadata.resource_version = present.metadata.resource_version;
-                secrets.replace(name, &params, &secret).await.unwrap();
-                return;
+        while let Some(present) = secrets.get_opt(name).await.unwrap() {
+            let version = present.metadata.resource_version.clone();
+            // A held Secret's deletion would wait, so it is replaced. Another one is deleted as it was read: the operator
+            // may begin to hold it at any time.
+            let written = if present.finalizers().is_empty() {
+                let read = Preconditions { resource_version: version, uid: present.metadata.uid };
+                let params = DeleteParams { preconditions: Some(read), ..DeleteParams::default() };
+                secrets.delete(name, &params).await.map(|_| false)
+            } else {
+                secret.metadata.resource_version = version;
+                secrets.replace(name, &params, &secret).await.map(|_| true)
+            };
+            match written {
+                Ok(true) => return,
+                Ok(false) => break,
+                Err(kube::Error::Api(status)) if status.code == 409 => {}
+                Err(error) => panic!("{error}"),
             }
-            Some(_) => drop(secrets.delete(name, &DeleteParams::default()).await.unwrap()),
-            None => {}
         }
+        secret.metadata.resource_version = None;
         secrets.create(&params, &secret).await.unwrap();
     }
 

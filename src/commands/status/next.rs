@@ -91,11 +91,10 @@ fn scheduled(status: &GatewayApiKeyStatus, now: Timestamp) -> Vec<Next> {
     let failing = status.rotation_failures.unwrap_or_default() > 0;
     next.extend(match (status.serial, status.next_rotation_time, status.expires_at) {
         (None, ..) if next.is_empty() => Some(Next::open("a first key, once what Ready says is mended")),
-        (None, ..) => None,
-        (_, Some(at), _) if failing => Some(Next::at(at, "the next attempt to replace the key")),
-        (_, Some(at), _) => Some(Next::at(at, "a new key")),
-        (_, None, Some(at)) => Some(Next::at(at, "the key expires; no replacement is scheduled")),
-        (_, None, None) => None,
+        (Some(_), Some(at), _) if failing => Some(Next::at(at, "the next attempt to replace the key")),
+        (Some(_), Some(at), _) => Some(Next::at(at, "a new key")),
+        (Some(_), None, Some(at)) => Some(Next::at(at, "the key expires; no replacement is scheduled")),
+        (None, ..) | (_, None, None) => None,
     });
     next
 }

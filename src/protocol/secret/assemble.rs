@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 
 /// The serial of the key of a Secret, if this text contains the key. `annotation`: the Secret's `keysmith.dev/key-at`;
 /// `uid`: that of its owner.
+#[expect(clippy::disallowed_methods, reason = "what leaves here is whether it is the key of a Secret")]
 pub fn serial_in(text: &SecretString, annotation: &str, uid: &str) -> Option<Serial> {
     Imprint::decode(annotation)?.serial_of(text.expose_secret(), uid)
 }
