@@ -110,7 +110,7 @@ pub async fn the_plugin_shows_rotates_suspends_and_finds_keys(world: &mut World)
     let (code, out, err) = kubectl(world, &["whose"], &line).await;
     assert!(code == 0 && out.contains("checkout, serial 2"), "{code} {out}{err}");
     let (code, _, err) = kubectl(world, &["whose"], "sk-edgee-of-nobody").await;
-    assert!(code == 3 && err.contains("no Secret of Keysmith holds a key of this text"), "{code} {err}");
+    assert!(code == 3 && err.contains("holds a key of this text as its present key"), "{code} {err}");
     let name = world.keys().into_iter().map(|it| it.name).find(|it| it.starts_with("report")).unwrap();
     let (code, out, err) = kubectl(world, &["whose", "--name", &name], "").await;
     assert_eq!((code, out), (0, format!("GatewayApiKey {namespace}/report, serial 1\n")), "{err}");
