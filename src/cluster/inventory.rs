@@ -72,8 +72,6 @@ pub struct Resource {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// Its UID.
-    pub uid: String,
 }
 
 impl fmt::Display for Resource {
@@ -125,7 +123,6 @@ async fn find<K: Managed>(
                 kind: K::KIND,
                 namespace: found.namespace.unwrap_or_default(),
                 name: found.name.unwrap_or_default(),
-                uid: found.uid.unwrap_or_default(),
             }));
         }
         page = next(&list.metadata);

@@ -2,6 +2,7 @@
 
 use super::view::{Health, Key, Token, View};
 use crate::columns::away;
+use crate::output::program;
 use jiff::Timestamp;
 use std::fmt::Write;
 
@@ -48,7 +49,7 @@ fn one(token: &Token, now: Timestamp) -> String {
         line(&mut text, 1, "Secret", &format!("{secret}{expires}"));
     }
     if let Some(orphans) = token.orphans {
-        line(&mut text, 1, "orphans", &format!("{orphans}; keysmith orphans lists them"));
+        line(&mut text, 1, "orphans", &format!("{orphans}; {} orphans lists them", program()));
     }
     for key in &token.keys {
         describe(&mut text, key, now);
