@@ -10,6 +10,7 @@ pub mod measured;
 pub mod namespaces;
 pub mod object;
 pub mod secret;
+pub mod versions;
 pub mod watch;
 pub mod workloads;
 

@@ -32,7 +32,7 @@ use futures::stream::FuturesUnordered;
 use futures::stream::{self, BoxStream};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client, ResourceExt};
-use scope::{Scope, Secrets};
+use scope::{Scope, Secrets, Shared};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -81,14 +81,16 @@ impl Operator {
         let events_stop = CancellationToken::new();
         let sending = tokio::spawn(Events::until(sending, events_stop.clone()));
         let trouble = Arc::new(Notify::new());
+        let memory: Arc<Memory> = Arc::default();
+        let shared = Shared { liveness: &self.liveness, trouble: &trouble, memory: &memory };
         let (scopes, watching): (Vec<_>, Vec<_>) = self
             .watched()
             .into_iter()
-            .map(|namespace| Scope::new(&self.client, namespace, self.secrets(), &self.liveness, &trouble))
+            .map(|namespace| Scope::new(&self.client, namespace, self.secrets(), &shared))
             .unzip();
         tracing::info!(cluster = %crate::plan::naming::Mark::new(&cluster, ""), "watching begins");
         let (namespaces, labels) = self.labels();
-        let process = Arc::new(self.process(cluster, events, &scopes, namespaces));
+        let process = Arc::new(self.process(cluster, events, &scopes, (namespaces, memory)));
         self.metrics.export(Exported::of(&process));
         let labelled = scopes.clone();
         let follow = labels.for_each(move |namespace| {
@@ -258,7 +260,7 @@ impl Operator {
         cluster: ClusterId,
         events: Events,
         scopes: &[Arc<Scope>],
-        namespaces: Namespaces,
+        (namespaces, memory): (Namespaces, Arc<Memory>),
     ) -> Process {
         // Without all namespaces, the operator cannot know which keys no resource accounts for, so it does not sweep.
         let sees_all = self.namespaces.is_empty();
@@ -270,7 +272,7 @@ impl Operator {
             transport: Arc::clone(&self.transport),
             accounts: Accounts::default(),
             shares: Arc::default(),
-            memory: Memory::default(),
+            memory,
             minted_keys: MintedKeys::default(),
             gate: Gate::new(self.settings.limits),
             critical: Critical::default(),
@@ -293,6 +295,7 @@ async fn act(scope: &Scope, process: &Arc<Process>, stop: &CancellationToken) {
         process: Arc::clone(process),
         stores: scope.stores.clone(),
         queues,
+        versions: scope.versions.clone(),
         waiting: Mutex::default(),
     };
     tokio::join!(controller::run_all(sources, Arc::new(context), stop), begin_ledger(process));

@@ -49,6 +49,7 @@ pub mod rotation;
 pub mod same;
 pub mod selector;
 pub mod settings;
+pub mod sighting;
 pub mod spec_error;
 pub mod spec_field;
 pub mod storing;

@@ -458,6 +458,9 @@ pub struct KeyInternal {
     /// Limits of a key that was taken over and that the specification does not name: they are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_limits: Option<KeyLimits>,
+    /// The Secret with the served key, as it was last found or written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretRecord>,
     /// How many keys were created within the running day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_count: Option<KeyCount>,

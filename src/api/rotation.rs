@@ -277,6 +277,30 @@ pub struct SecretContest {
     pub since: Timestamp,
 }
 
+/// The Secret as it was when the served key was last found in it, or written into it, so that the next process need not
+/// read a Secret that nobody has changed since.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretRecord {
+    /// The resourceVersion of the Secret.
+    pub resource_version: String,
+    /// Hash of what the Secret was compared with: its template, labels and annotations.
+    pub plan: String,
+    /// Hash of the entries that applications read.
+    pub content: String,
+    /// Hash of everything that Keysmith would correct.
+    pub state: String,
+    /// Serial of the previous key whose entries stand beside the new ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_serial: Option<u64>,
+    /// The fence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<u64>,
+    /// Whether the key itself was found in it; a template that changes the letters of a key prevents that.
+    #[serde(default)]
+    pub key_found: bool,
+}
+
 /// Number of keys created within a day, so that no fault can create keys without end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

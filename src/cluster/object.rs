@@ -118,6 +118,12 @@ pub fn coordinates<K: Managed>(object: &K) -> (&'static str, String, String) {
     (K::KIND, namespace(object), object.name_any())
 }
 
+/// The resourceVersion as a number, which it is in every cluster: Kubernetes guarantees that since 1.35. `None`: it is
+/// something else.
+pub fn version(object: &impl ResourceExt) -> Option<u64> {
+    object.meta().resource_version.as_ref()?.parse().ok()
+}
+
 /// The namespace of an object, for labels and messages; empty where its kind has none.
 pub fn namespace(object: &impl ResourceExt) -> String {
     object.namespace().unwrap_or_default()

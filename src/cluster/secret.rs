@@ -2,6 +2,8 @@
 
 use crate::api::MANAGER;
 use crate::api::shared::SecretKeyRef;
+use crate::cluster::object;
+use crate::cluster::versions::Versions;
 use crate::plan::credentials::Entries;
 use crate::plan::names;
 use crate::plan::spec_error::SpecError;
@@ -17,12 +19,31 @@ use secrecy::SecretString;
 pub struct Secrets {
     pub(super) api: Api<Secret>,
     namespace: String,
+    versions: Versions,
 }
 
 impl Secrets {
-    /// The Secrets of that namespace.
+    /// The Secrets of that namespace. Nothing is known of them without reading them.
     pub fn new(client: Client, namespace: &str) -> Self {
-        Self { api: Api::namespaced(client, namespace), namespace: namespace.to_owned() }
+        Self {
+            api: Api::namespaced(client, namespace),
+            namespace: namespace.to_owned(),
+            versions: Versions::unwatched(),
+        }
+    }
+
+    /// The same, with the versions that the watch shows.
+    #[must_use]
+    pub fn watched_by(self, versions: &Versions) -> Self {
+        Self { versions: versions.clone(), ..self }
+    }
+
+    fn wrote(&self, stored: &Secret, write: Write) {
+        if write == Write::Stored
+            && let (Some(name), Some(version)) = (&stored.metadata.name, object::version(stored))
+        {
+            self.versions.wrote(&self.namespace, name, version);
+        }
     }
 
     /// A console token.
@@ -58,6 +79,10 @@ impl SecretPort for Secrets {
         &self.namespace
     }
 
+    fn version(&self, name: &str) -> Option<u64> {
+        self.versions.of(&self.namespace, name)
+    }
+
     async fn get(&self, name: &str) -> kube::Result<Option<Secret>> {
         // There is no Secret of a name that none can have; a request for it would be an error, or about something else.
         if names::object(name).is_err() {
@@ -67,10 +92,14 @@ impl SecretPort for Secrets {
     }
 
     async fn create(&self, secret: &Secret, write: Write) -> kube::Result<Secret> {
-        self.api.create(&parameters(write), secret).await
+        let stored = self.api.create(&parameters(write), secret).await?;
+        self.wrote(&stored, write);
+        Ok(stored)
     }
 
     async fn replace(&self, name: &str, secret: &Secret, write: Write) -> kube::Result<Secret> {
-        self.api.replace(name, &parameters(write), secret).await
+        let stored = self.api.replace(name, &parameters(write), secret).await?;
+        self.wrote(&stored, write);
+        Ok(stored)
     }
 }

@@ -3,6 +3,7 @@
 
 use super::hold;
 use super::object::{self, Managed, Placement};
+use super::versions::Versions;
 use crate::api::GROUP;
 use crate::plan::identity::ObjectName;
 use futures::{Stream, StreamExt, TryStreamExt, future, stream};
@@ -86,6 +87,8 @@ pub struct Touched {
     pub owner: Option<Owner>,
     /// Whether it has our finalizer for a console token.
     pub held: bool,
+    /// Whether the event is the echo of our own write.
+    pub echo: bool,
 }
 
 /// An owner of one of our kinds, in the same namespace.
@@ -97,26 +100,51 @@ pub struct Owner {
     pub name: String,
 }
 
-/// Every Secret that is added, changed or deleted.
-pub fn secrets(client: &Client, namespace: Option<&str>) -> impl Stream<Item = Touched> + Send + 'static {
+/// Every Secret that is added, changed or deleted. What the watch shows of the versions of our Secrets is recorded.
+pub fn secrets(
+    client: &Client,
+    namespace: Option<&str>,
+    versions: Versions,
+) -> impl Stream<Item = Touched> + Send + 'static {
     let api: Api<PartialObjectMeta<Secret>> = object::within(client, namespace);
-    watcher(api, watcher::Config::default().page_size(PAGE))
-        .default_backoff()
-        .touched_objects()
-        .inspect_err(|error| {
-            let error = super::brief_watch(error);
-            tracing::warn!(kind = "Secret", error, "a watch broke; it starts again by itself");
-        })
-        .filter_map(|result| future::ready(result.ok()))
-        .map(|secret| {
-            let ours = |it: &&OwnerReference| it.api_version.split('/').next() == Some(GROUP);
-            let owner = |it: &OwnerReference| Owner { kind: it.kind.clone(), name: it.name.clone() };
-            Touched {
-                owner: secret.owner_references().iter().find(ours).map(owner),
-                held: hold::is_held(secret.finalizers()),
-                secret: ObjectName { namespace: object::namespace(&secret), name: secret.name_any() },
+    watcher(api, watcher::Config::default().page_size(PAGE)).default_backoff().filter_map(move |result| {
+        future::ready(match result {
+            Ok(event) => touched(&event, &versions),
+            Err(error) => {
+                versions.forget();
+                let error = super::brief_watch(&error);
+                tracing::warn!(kind = "Secret", error, "a watch broke; it starts again by itself");
+                None
             }
         })
+    })
+}
+
+fn touched(event: &watcher::Event<PartialObjectMeta<Secret>>, versions: &Versions) -> Option<Touched> {
+    let (secret, gone) = match event {
+        watcher::Event::Init => {
+            versions.list_begins();
+            return None;
+        }
+        watcher::Event::InitDone => {
+            versions.list_ends();
+            return None;
+        }
+        watcher::Event::InitApply(secret) | watcher::Event::Apply(secret) => (secret, false),
+        watcher::Event::Delete(secret) => (secret, true),
+    };
+    let ours = |it: &&OwnerReference| it.api_version.split('/').next() == Some(GROUP);
+    let owner = |it: &OwnerReference| Owner { kind: it.kind.clone(), name: it.name.clone() };
+    let owner = secret.owner_references().iter().find(ours).map(owner);
+    let (namespace, name, version) = (object::namespace(secret), secret.name_any(), object::version(secret));
+    let echo = match version.filter(|_| owner.is_some() && !gone) {
+        Some(version) => versions.saw(&namespace, &name, version),
+        None => {
+            versions.lost(&namespace, &name, version);
+            false
+        }
+    };
+    Some(Touched { owner, held: hold::is_held(secret.finalizers()), echo, secret: ObjectName { namespace, name } })
 }
 
 /// References to the decodable objects of a store that satisfy a condition.

@@ -9,6 +9,7 @@ use crate::cluster::events::Events;
 use crate::cluster::ledger::Ledger;
 use crate::cluster::namespaces::Namespaces;
 use crate::cluster::object::Managed;
+use crate::cluster::versions::Versions;
 use crate::gateway::Vendors;
 use crate::gateway::shares::Shares;
 use crate::gateway::transport::Transport;
@@ -74,7 +75,7 @@ pub struct Process {
     /// Rate limits and listings that the tokens of one account share.
     pub shares: Arc<Shares>,
     /// What is remembered of objects between passes.
-    pub memory: Memory,
+    pub memory: Arc<Memory>,
     /// Number of keys created today, by the names of their resources.
     pub minted_keys: MintedKeys,
     /// Whose pass is next.
@@ -120,6 +121,8 @@ pub struct Context {
     pub stores: Stores,
     /// The queues of the controllers.
     pub queues: Queues,
+    /// Versions of our Secrets.
+    pub versions: Versions,
     /// Objects that wait for their turn, by kind and name.
     pub waiting: Mutex<HashMap<(&'static str, ObjectName), Waiting>>,
 }

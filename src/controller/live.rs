@@ -206,23 +206,25 @@ impl VendorPort for Account {
 
 impl<K: Managed> ObjectPort<K> for Live {
     async fn read(&self, object: &K) -> kube::Result<Option<K>> {
+        self.0.memory.reads_again(object);
         object::api(&self.0.client, object).get_opt(&object.name_any()).await
     }
 
     async fn claim(&self, object: &K, claim: &Claim, identity: &Identity) -> kube::Result<K> {
-        object::claim(&self.0.client, object, claim, identity).await
+        object::claim(&self.0.client, object, claim, identity).await.inspect(|made| self.0.memory.made(made))
     }
 
     async fn publish(&self, object: &K, status: &K::Status) -> kube::Result<K> {
-        object::write_status(&self.0.client, object, status).await
+        let written = object::write_status(&self.0.client, object, status).await;
+        written.inspect(|made| self.0.memory.made(made))
     }
 
     async fn hold(&self, object: &K) -> kube::Result<K> {
-        object::hold(&self.0.client, object).await
+        object::hold(&self.0.client, object).await.inspect(|made| self.0.memory.made(made))
     }
 
     async fn release(&self, object: &K) -> kube::Result<K> {
-        object::release(&self.0.client, object).await
+        object::release(&self.0.client, object).await.inspect(|made| self.0.memory.made(made))
     }
 
     fn wrote(&self, object: &Arc<K>) {
@@ -283,7 +285,7 @@ impl Ports for Live {
     }
 
     fn secrets(&self, namespace: &str) -> Secrets {
-        Secrets::new(self.0.client.clone(), namespace)
+        Secrets::new(self.0.client.clone(), namespace).watched_by(&self.0.versions)
     }
 
     fn token(&self, token: &TokenRef) -> Option<AnyToken> {

@@ -1,7 +1,7 @@
 //! What a process remembers of objects between passes. All of it may be lost: correctness never depends on it, only
 //! the number of calls does.
 
-use crate::cluster::object::Managed;
+use crate::cluster::object::{self, Managed};
 use crate::plan::retry;
 use crate::protocol::console_token::ports::Holds;
 use crate::protocol::memory::Remembered;
@@ -16,6 +16,10 @@ use std::time::Duration;
 struct Entry {
     /// The object as our own last write returned it; the watch cache may lag.
     written: Option<Arc<dyn Any + Send + Sync>>,
+    /// The newest version that our own writes made; 0 for none.
+    own: u64,
+    /// Whether the running pass read the object again, so that its writes may be made on what it did not act upon.
+    read_again: bool,
     /// What the engine remembers.
     remembered: Remembered,
     /// For a ConsoleToken: the Secret that got our finalizer, or could not get it.
@@ -48,12 +52,38 @@ impl Memory {
         self.with(&uid, |entry| entry.written = Some(object));
     }
 
+    /// Records that our own write made this version. Such a write succeeds only on the version that its pass began with, so
+    /// that nothing up to this version is news; unless the pass read the object again.
+    pub fn made(&self, object: &impl ResourceExt) {
+        if let (Some(uid), Some(version)) = (object.uid(), object::version(object)) {
+            self.with(&uid, |entry| {
+                if !entry.read_again {
+                    entry.own = entry.own.max(version);
+                }
+            });
+        }
+    }
+
+    /// Records that the running pass reads the object again: what somebody else wrote meanwhile is news for the next pass.
+    pub fn reads_again(&self, object: &impl ResourceExt) {
+        if let Some(uid) = object.uid() {
+            self.with(&uid, |entry| entry.read_again = true);
+        }
+    }
+
+    /// Whether the watch shows what our own write made, or what that write had read.
+    pub fn is_echo(&self, object: &impl ResourceExt) -> bool {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = object.meta().uid.as_ref().and_then(|uid| entries.get(uid)).map_or(0, |it| it.own);
+        object::version(object).is_some_and(|it| it <= own)
+    }
+
     /// The newer of the watch's object and our own last write. Resource versions are compared as numbers, which
     /// Kubernetes guarantees since 1.35. If they are not numbers, the watch's object is used; compare-and-swap keeps
     /// that safe.
     pub fn newest<K: Managed>(&self, watched: Arc<K>) -> Arc<K> {
         let uid = watched.uid().unwrap_or_default();
-        let version = |object: &K| object.resource_version().and_then(|it| it.parse::<u64>().ok());
+        let version = |object: &K| object::version(object);
         self.with(&uid, |entry| {
             let written = entry.written.clone().and_then(|it| it.downcast::<K>().ok());
             match written {
@@ -92,6 +122,7 @@ impl Memory {
         if let Some(entry) = entries.get_mut(uid) {
             entry.failures = 0;
             entry.stale = 0;
+            entry.read_again = false;
         }
     }
 
@@ -99,6 +130,7 @@ impl Memory {
     pub fn failed(&self, uid: &str) -> Duration {
         let failures = self.with(uid, |entry| {
             entry.failures += 1;
+            entry.read_again = false;
             entry.failures
         });
         Duration::try_from(retry::backoff(failures, uid)).unwrap_or(Duration::from_secs(60))
@@ -109,6 +141,7 @@ impl Memory {
         let stale = self.with(uid, |entry| {
             entry.written = None;
             entry.stale += 1;
+            entry.read_again = false;
             entry.stale
         });
         Duration::from_millis(100 << stale.min(8))

@@ -12,9 +12,8 @@ use super::{Amendment, CreatedProviderKey, Gateway, Minted, Order, Project, Prov
 use crate::api::project_settings::ProjectValues;
 use crate::plan::capability::Capabilities;
 use crate::plan::fault::{Fault, FaultKind};
-use crate::plan::listing::{KeyId, Listed, OwnKey, View, happened};
+use crate::plan::listing::{KeyId, Listed, happened};
 use crate::plan::models::Catalog;
-use crate::plan::naming::Identity;
 use crate::plan::provider_key::ProviderKeyListing;
 use crate::plan::retry;
 use crate::plan::usage::{Money, Span, Spent};
@@ -29,23 +28,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Interval at which a token has to prove its access by a listing of its own, even if other tokens of the account
 /// list more often. Where polls are rarer, every poll is such a listing.
 const PROOF: SignedDuration = SignedDuration::from_hours(1);
-
-impl Listing {
-    /// The ids of all keys.
-    pub fn ids(&self) -> BTreeSet<&str> {
-        self.keys.iter().map(|it| it.id.0.as_str()).collect()
-    }
-
-    /// The keys that carry one of the identity's marks.
-    pub fn view(&self, identity: &Identity) -> View {
-        let own = self
-            .keys
-            .iter()
-            .filter_map(|key| Some(OwnKey { serial: identity.serial_in(&key.name)?, key: key.clone() }))
-            .collect();
-        View { as_of: self.as_of, own }
-    }
-}
 
 /// Called when a rejection opens the breaker, so that the ConsoleToken is probed.
 pub type Alarm = Box<dyn Fn() + Send + Sync>;
@@ -262,7 +244,7 @@ impl Account {
         self.proof().keys = Some(as_of);
         let now = self.clock.now();
         let listed = listed.into_iter().map(|key| key.as_of(now)).collect();
-        let listing = Arc::new(Listing { as_of, keys: listed });
+        let listing = Arc::new(Listing::new(as_of, listed));
         keys.put(&listing);
         Ok(listing)
     }

@@ -28,6 +28,38 @@ pub struct Listing {
     pub as_of: Timestamp,
     /// Every key of the account.
     pub keys: Vec<Listed>,
+    /// Finds keys in it.
+    lookup: Lookup,
+}
+
+impl Listing {
+    /// A listing of these keys, begun at that time.
+    pub fn new(as_of: Timestamp, keys: Vec<Listed>) -> Self {
+        let lookup = Lookup::new(&keys);
+        Self { as_of, keys, lookup }
+    }
+
+    /// The ids of all keys.
+    pub fn ids(&self) -> BTreeSet<&str> {
+        self.keys.iter().map(|it| it.id.0.as_str()).collect()
+    }
+
+    /// The key with that id.
+    pub fn key(&self, id: &str) -> Option<&Listed> {
+        self.lookup.by_id(&self.keys, id)
+    }
+
+    /// The keys that carry one of the identity's marks.
+    pub fn view(&self, identity: &Identity) -> View {
+        let own = self.lookup.own(&self.keys, identity);
+        let own = own.into_iter().map(|(serial, key)| OwnKey { serial, key: key.clone() }).collect();
+        View { as_of: self.as_of, own }
+    }
+
+    /// The listing, to be compared with every resource.
+    pub const fn index(&self) -> Index<'_> {
+        Index::with(self.as_of, self.keys.as_slice(), &self.lookup)
+    }
 }
 
 /// What is listed: an account, and which of its collections. A vendor may have several collections, each with a
@@ -278,7 +310,7 @@ mod tests {
         let shares = Shares::default();
         let id = id(&shares, "https://a", "canary-1");
         let before = shared(&shares, &id);
-        before.keys.put(&Arc::new(Listing { as_of: Timestamp::UNIX_EPOCH, keys: Vec::new() }));
+        before.keys.put(&Arc::new(Listing::new(Timestamp::UNIX_EPOCH, Vec::new())));
         before.budget.pause(Some(plus(Clock::system().now(), SignedDuration::from_secs(60))));
         shares.forget_listings();
         let after = shared(&shares, &id);
@@ -302,7 +334,7 @@ mod tests {
     fn an_older_listing_replaces_no_newer_one() {
         let newest = Newest::default();
         let at =
-            |second| Arc::new(Listing { as_of: Timestamp::from_second(second).unwrap(), keys: Vec::new() });
+            |second| Arc::new(Listing::new(Timestamp::from_second(second).unwrap(), Vec::new()));
         newest.put(&at(2));
         newest.put(&at(1));
         assert_eq!(newest.get().map(|it| it.as_of), Some(at(2).as_of));

@@ -4,9 +4,11 @@
 use crate::api::FINALIZER;
 use crate::api::kind::{Kind, for_each_kind, with_kinds};
 use crate::cluster::object::Managed;
+use crate::cluster::versions::Versions;
 use crate::cluster::watch::{self, Touched};
 use crate::cluster::{brief_watch, needs_a_person};
 use crate::controller::kinds::{Filled, Listed, Queues, Sources, Stores};
+use crate::controller::memory::Memory;
 use crate::plan::identity::{ObjectName, TokenKind};
 use crate::runtime::liveness::Liveness;
 use futures::future::{BoxFuture, join_all};
@@ -26,12 +28,26 @@ pub struct Scope {
     pub namespace: Option<String>,
     /// The objects.
     pub stores: Stores,
+    /// Versions of our Secrets.
+    pub versions: Versions,
     /// Notified when a watch breaks.
     trouble: Arc<Notify>,
+    /// What the process remembers of objects: an event that is the echo of an own write enqueues nothing.
+    memory: Arc<Memory>,
     /// The queues of the current leadership period. `None` before the first one.
     queues: Mutex<Option<Queues>>,
     /// Secrets that have our finalizer for console tokens.
     held: Mutex<BTreeSet<ObjectName>>,
+}
+
+/// What scopes share with the rest of the process.
+pub struct Shared<'a> {
+    /// Liveness of the loops.
+    pub liveness: &'a Liveness,
+    /// Notified when a watch breaks.
+    pub trouble: &'a Arc<Notify>,
+    /// What is remembered of objects between passes.
+    pub memory: &'a Arc<Memory>,
 }
 
 /// How changes of Secrets are noticed.
@@ -67,18 +83,22 @@ impl Scope {
         client: &Client,
         namespace: Option<String>,
         secrets: Secrets,
-        liveness: &Liveness,
-        trouble: &Arc<Notify>,
+        shared: &Shared<'_>,
     ) -> (Arc<Self>, BoxFuture<'static, ()>) {
-        let touched = match secrets {
-            Secrets::Watched => watch::secrets(client, namespace.as_deref()).boxed(),
-            Secrets::ReadEvery(_) => stream::pending().boxed(),
+        let (versions, touched) = match secrets {
+            Secrets::Watched => {
+                let versions = Versions::watched();
+                let touched = watch::secrets(client, namespace.as_deref(), versions.clone());
+                (versions, touched.boxed())
+            }
+            Secrets::ReadEvery(_) => (Versions::unwatched(), stream::pending().boxed()),
         };
         let (stores, following) = watches(client, namespace.as_deref());
-        let (queues, held, trouble) = (Mutex::default(), Mutex::default(), Arc::clone(trouble));
-        let scope = Arc::new(Self { namespace, stores, trouble, queues, held });
+        let (queues, held) = (Mutex::default(), Mutex::default());
+        let (trouble, memory) = (Arc::clone(shared.trouble), Arc::clone(shared.memory));
+        let scope = Arc::new(Self { namespace, stores, versions, trouble, memory, queues, held });
         let objects = following(&scope);
-        let pulse = liveness.part("the watch");
+        let pulse = shared.liveness.part("the watch");
         let watching = {
             let scope = Arc::clone(&scope);
             async move {
@@ -125,7 +145,8 @@ impl Scope {
         let mut objects = std::pin::pin!(objects);
         while let Some(result) = objects.next().await {
             match (result, &*self.queues()) {
-                (Ok(object), Some(queues)) => enqueue_changed(queues, &object),
+                (Ok(object), Some(queues)) if !self.memory.is_echo(&object) => enqueue_changed(queues, &object),
+                (Ok(_), Some(_)) => {}
                 (Ok(_), None) => {}
                 (Err(error), _) => self.report_trouble(K::KIND, &error),
             }
@@ -195,7 +216,8 @@ impl Scope {
 
     fn enqueue_readers_of<K: Listed>(&self, touched: &Touched, queues: &Queues) {
         let (ObjectName { namespace, name }, owner) = (&touched.secret, &touched.owner);
-        if let Some(owner) = owner.as_ref().filter(|it| it.kind == K::KIND) {
+        let owner_to_tell = owner.as_ref().filter(|it| it.kind == K::KIND && !touched.echo);
+        if let Some(owner) = owner_to_tell {
             queues.enqueue::<K>(watch::named(Some(namespace), &owner.name));
         }
         // A ClusterConsoleToken reads Secrets of the operator's namespace: one of that name elsewhere enqueues it in vain.

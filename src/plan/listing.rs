@@ -1,9 +1,10 @@
 //! Keys as a vendor shows them.
 
-use super::naming::Serial;
+use super::naming::{Identity, Mark, Serial};
 use crate::api::shared::RateLimit;
 use jiff::{SignedDuration, Timestamp};
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The vendor's id of a key or provider key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -120,6 +121,63 @@ pub struct OwnKey {
     pub serial: Serial,
     /// The key.
     pub key: Listed,
+}
+
+/// Finds keys of a listing by their id or their mark, without a walk over all of them. It holds twenty bytes for a key.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    /// Positions, in the order of the ids.
+    by_id: Vec<u32>,
+    /// Positions of keys with a mark, by a hash of the mark.
+    by_mark: Vec<(u64, u32)>,
+}
+
+impl Lookup {
+    /// The lookup for these keys.
+    pub fn new(keys: &[Listed]) -> Self {
+        let positions = || 0..u32::try_from(keys.len()).unwrap_or(u32::MAX);
+        let mut by_id: Vec<_> = positions().collect();
+        by_id.sort_by(|one, other| at(keys, *one).id.cmp(&at(keys, *other).id));
+        let marked = positions().filter_map(|it| Some((hash_of(&Mark::parse(&at(keys, it).name)?.0), it)));
+        let mut by_mark: Vec<_> = marked.collect();
+        by_mark.sort_unstable();
+        Self { by_id, by_mark }
+    }
+
+    /// The key with that id, among the keys that the lookup was made for.
+    pub fn by_id<'a>(&self, keys: &'a [Listed], id: &str) -> Option<&'a Listed> {
+        let place = self.by_id.binary_search_by(|it| at(keys, *it).id.0.as_str().cmp(id)).ok()?;
+        Some(at(keys, self.by_id[place]))
+    }
+
+    /// The keys with one of the identity's marks, and their serials, in the order of the listing.
+    pub fn own<'a>(&self, keys: &'a [Listed], identity: &Identity) -> Vec<(Serial, &'a Listed)> {
+        let mut places: Vec<_> = [Some(&identity.mark), identity.former.as_ref()]
+            .into_iter()
+            .flatten()
+            .flat_map(|mark| {
+                let hash = hash_of(mark);
+                let first = self.by_mark.partition_point(|(it, _)| *it < hash);
+                self.by_mark[first..].iter().take_while(move |(it, _)| *it == hash).map(|(_, place)| *place)
+            })
+            .collect();
+        places.sort_unstable();
+        let key = |place| {
+            let key = at(keys, place);
+            Some((identity.serial_in(&key.name)?, key))
+        };
+        places.into_iter().filter_map(key).collect()
+    }
+}
+
+fn at(keys: &[Listed], place: u32) -> &Listed {
+    &keys[usize::try_from(place).unwrap_or(usize::MAX)]
+}
+
+fn hash_of(mark: &Mark) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    mark.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A complete listing, reduced to the keys that carry our mark.

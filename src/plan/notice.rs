@@ -8,8 +8,8 @@ use super::desired;
 use super::drift;
 use super::expiry::Term;
 use super::facts::Record;
-use super::listing::Listed;
-use super::naming::{Identity, Mark, NameStyle, Serial};
+use super::listing::{Listed, Lookup};
+use super::naming::{Identity, NameStyle, Serial};
 use super::report;
 use super::retry::plus;
 use super::settings::Settings;
@@ -17,33 +17,35 @@ use super::spec_field::SpecField;
 use crate::api::rotation::ManagementPolicy;
 use crate::api::{GatewayApiKey, GatewayApiKeyStatus};
 use jiff::{SignedDuration, Timestamp};
-use std::collections::HashMap;
+use std::borrow::Cow;
 
 /// Time after which a missing key is looked up a second time.
 const SECOND_LOOK: SignedDuration = SignedDuration::from_mins(1);
 
-/// A listing, indexed for comparison with every resource.
+/// A listing, to be compared with every resource.
 pub struct Index<'a> {
     as_of: Timestamp,
-    by_id: HashMap<&'a str, &'a Listed>,
-    by_mark: HashMap<Mark, Vec<(Serial, &'a Listed)>>,
+    keys: &'a [Listed],
+    lookup: Cow<'a, Lookup>,
 }
 
 impl<'a> Index<'a> {
     /// The index of a listing begun at `as_of`.
     pub fn new(as_of: Timestamp, keys: &'a [Listed]) -> Self {
-        let mut by_mark: HashMap<Mark, Vec<_>> = HashMap::new();
-        for key in keys {
-            if let Some((mark, serial)) = Mark::parse(&key.name) {
-                by_mark.entry(mark).or_default().push((serial, key));
-            }
-        }
-        Self { as_of, by_id: keys.iter().map(|key| (key.id.0.as_str(), key)).collect(), by_mark }
+        Self { as_of, keys, lookup: Cow::Owned(Lookup::new(keys)) }
     }
 
-    fn own(&self, identity: &Identity) -> impl Iterator<Item = (Serial, &'a Listed)> {
-        let marks = [Some(&identity.mark), identity.former.as_ref()];
-        marks.into_iter().flatten().filter_map(|mark| self.by_mark.get(mark)).flatten().copied()
+    /// The index of a listing that has its lookup already.
+    pub const fn with(as_of: Timestamp, keys: &'a [Listed], lookup: &'a Lookup) -> Self {
+        Self { as_of, keys, lookup: Cow::Borrowed(lookup) }
+    }
+
+    fn by_id(&self, id: &str) -> Option<&'a Listed> {
+        self.lookup.by_id(self.keys, id)
+    }
+
+    fn own(&self, identity: &Identity) -> Vec<(Serial, &'a Listed)> {
+        self.lookup.own(self.keys, identity)
     }
 }
 
@@ -83,7 +85,7 @@ pub fn concerns(subject: &Subject<'_>, index: &Index<'_>) -> bool {
     let last = status.read_internal().last_pass.unwrap_or_default();
     let refused = last.gave_up(subject.key.metadata.generation);
     let external = spec.external_id.as_deref().filter(|_| status.serial.is_none());
-    external.is_some_and(|id| index.by_id.contains_key(id))
+    external.is_some_and(|id| index.by_id(id).is_some())
         || found(subject, &record, index)
         || returned(&record, index)
         || !refused && (spare(subject, &record, index) || served(subject, status, &record, index))
@@ -92,13 +94,13 @@ pub fn concerns(subject: &Subject<'_>, index: &Index<'_>) -> bool {
 /// Whether the listing shows the key of a create call whose outcome is unknown.
 fn found(subject: &Subject<'_>, record: &Record, index: &Index<'_>) -> bool {
     let pending = subject.claim.filter(|it| it.purpose == Purpose::Create && it.serial > record.settled);
-    pending.is_some_and(|claim| index.own(subject.identity).any(|(serial, _)| serial == claim.serial))
+    pending.is_some_and(|claim| index.own(subject.identity).into_iter().any(|(serial, _)| serial == claim.serial))
 }
 
 /// Whether a missing previous key is listed again.
 fn returned(record: &Record, index: &Index<'_>) -> bool {
     let mut missing = record.previous.iter().filter(|it| it.missing_since.is_some());
-    missing.any(|it| index.by_id.contains_key(it.id.as_str()))
+    missing.any(|it| index.by_id(it.id.as_str()).is_some())
 }
 
 /// Whether a key of ours is neither served nor previous. Keys with a serial above the claim belong to another
@@ -109,12 +111,12 @@ fn spare(subject: &Subject<'_>, record: &Record, index: &Index<'_>) -> bool {
         record.id.as_ref() == Some(&key.id) || record.previous.iter().any(|it| it.id == key.id.0)
     };
     let settled = record.serial.is_some();
-    settled && index.own(subject.identity).any(|(serial, key)| serial <= newest && !used(key))
+    settled && index.own(subject.identity).into_iter().any(|(serial, key)| serial <= newest && !used(key))
 }
 
 fn served(subject: &Subject<'_>, status: &GatewayApiKeyStatus, record: &Record, index: &Index<'_>) -> bool {
     let Some((id, _)) = record.id.as_ref().zip(record.serial) else { return false };
-    let Some(key) = index.by_id.get(id.0.as_str()) else {
+    let Some(key) = index.by_id(&id.0) else {
         let due = |since: Timestamp| index.as_of >= plus(since, SECOND_LOOK);
         return status.missing_since.is_none_or(due);
     };
@@ -129,7 +131,7 @@ fn served(subject: &Subject<'_>, status: &GatewayApiKeyStatus, record: &Record, 
 /// Whether the listing shows another spent share of the budget than status.
 fn spent_otherwise(status: &GatewayApiKeyStatus, record: &Record, key: &Listed, index: &Index<'_>) -> bool {
     let Some((limit, left)) = record.sent.budget.zip(key.remaining) else { return false };
-    let remaining = |id: &str| index.by_id.get(id).and_then(|key| key.remaining);
+    let remaining = |id: &str| index.by_id(id).and_then(|key| key.remaining);
     let spending = report::budget::left_over(limit, left, budget::parked(&record.previous, remaining));
     let exhausted = status.read_internal().budget_spent_since.is_some();
     status.budget_used.as_ref() != Some(&report::budget::used(limit, Some(spending)))
@@ -162,7 +164,7 @@ fn told_otherwise(subject: &Subject<'_>, status: &GatewayApiKeyStatus, key: &Lis
 fn observed(subject: &Subject<'_>, status: &GatewayApiKeyStatus, index: &Index<'_>) -> bool {
     let Some(id) = subject.key.spec.external_id.as_deref() else { return false };
     let known = status.id.as_deref() == Some(id);
-    match index.by_id.get(id) {
+    match index.by_id(id) {
         None => known,
         // If the resource managed a key before, that key stays the served one.
         Some(_) if status.serial.is_some() && !known => false,

@@ -40,6 +40,7 @@ use crate::plan::naming::{Identity, Serial};
 use crate::plan::report::Notice;
 use crate::plan::requests::{Cause, RotationRequests};
 use crate::plan::rotation;
+use crate::plan::sighting::Sighting;
 use crate::plan::spec_error::SpecError;
 use crate::plan::template::Rendering;
 use crate::plan::{money, upkeep};
@@ -218,6 +219,8 @@ impl<P: KeyPorts> KeyPass<P> {
         let base_url =
             known.as_ref().map_or_else(|| capabilities.base_url(token.spec()), |it| it.gateway_url());
         let rendering = desired.secret.rendering(base_url, &desired.settings.models);
+        // A request to look at the key is one to look at its Secret as well.
+        let mut unread = self.demands_a_look();
         for _ in 0..STEPS {
             // The key may have been taken over in this pass.
             if let Some(limits) = self.status().internal.kept_limits {
@@ -227,7 +230,9 @@ impl<P: KeyPorts> KeyPass<P> {
             }
             let expected = Expected { plan: &desired.secret, rendering: &rendering };
             let unseen = self.is_new(&desired) && !self.looked;
-            let target = match self.target(unseen, expected).await {
+            let glance = if unread { None } else { self.glance(unseen, expected) };
+            let glanced = glance.is_some();
+            let target = match self.target(glance, expected).await {
                 Err(error) if crate::cluster::is_forbidden(&error) => {
                     return match self.revoke_leaked(capabilities).await? {
                         Some(pass) => Ok(pass),
@@ -242,10 +247,15 @@ impl<P: KeyPorts> KeyPass<P> {
             self.overdue = rotation::overdue(&facts, &desired);
             let decision = issuance::decide(&facts, &desired);
             self.ports.decided(self.key.as_ref(), &decision);
-            if unseen && !matches!(decision.step, Step::Issue(_)) {
-                self.looked = true;
+            // What was not read is enough for a first key, whose dry run would meet a Secret, and to see that nothing is
+            // to do. Everything else is decided again with the Secret as it is now.
+            let enough = if unseen { matches!(decision.step, Step::Issue(_)) } else { rests(&decision) };
+            if glanced && !enough {
+                self.looked |= unseen;
+                unread = true;
                 continue;
             }
+            unread = false;
             if let Step::Rest(until) = decision.step {
                 return self.rest(&facts, &decision, &desired, until).await;
             }
@@ -292,10 +302,40 @@ impl<P: KeyPorts> KeyPass<P> {
         desired
     }
 
-    /// State of the Secret for this resource. `unseen`: there was never a key, so the dry run finds out whether a
-    /// Secret exists.
-    async fn target(&self, unseen: bool, expected: Expected<'_>) -> kube::Result<Target> {
-        if unseen { Ok(Target::Absent) } else { self.secrets.observe(&self.uid, expected).await }
+    /// State of the Secret for this resource, if it is known without reading it: nobody changed it since it was last
+    /// read or written. `unseen`: there was never a key, so the dry run finds out whether a Secret exists.
+    fn glance(&self, unseen: bool, expected: Expected<'_>) -> Option<Target> {
+        if unseen {
+            return Some(Target::Absent);
+        }
+        let remembered = self.ports.remember(&self.uid, |it| it.sighting());
+        let recorded = || {
+            let status = self.key.status.as_ref()?;
+            Sighting::read(status.internal.secret.as_ref()?, &Record::from(status))
+        };
+        let known = self.secrets.unchanged(expected, remembered.into_iter().chain(recorded()))?;
+        Some(Target::Ours(known.held))
+    }
+
+    /// State of the Secret for this resource: as it is known already, or else as it is read.
+    async fn target(&self, glance: Option<Target>, expected: Expected<'_>) -> kube::Result<Target> {
+        if let Some(known) = glance {
+            return Ok(known);
+        }
+        let (target, sighting) = self.secrets.observe(&self.uid, expected).await?;
+        self.sighted(sighting);
+        Ok(target)
+    }
+
+    /// Remembers what was read of the Secret, or written into it.
+    fn sighted(&self, sighting: Option<Sighting>) {
+        self.ports.remember(&self.uid, |it| it.sighted(sighting));
+    }
+
+    /// Whether somebody asks for a look at the key that was not taken yet.
+    fn demands_a_look(&self) -> bool {
+        let requested = object::requested(self.key.as_ref());
+        requested.is_some() && requested != self.status().last_handled_reconcile_at.as_ref()
     }
 
     /// Restores finalizer and claim where they are missing, such as after `kubectl replace`. `None`: the pass goes
@@ -359,16 +399,14 @@ impl<P: KeyPorts> KeyPass<P> {
         let view = latest.as_ref().map(|it| it.view(&self.identity));
         let external = key.spec.external_id.as_ref();
         let external =
-            external.and_then(|id| latest.as_ref()?.keys.iter().find(|it| it.id.0 == *id).cloned());
+            external.and_then(|id| latest.as_ref()?.key(id).cloned());
         let asked = |name| object::annotation(key, name).cloned();
         let mut facts = Facts {
             now: self.ports.now(),
             deleting: key.metadata.deletion_timestamp.is_some(),
             finalizer: object::has_finalizer(key),
             generation: key.metadata.generation,
-            requested: object::requested(key) != self.status().last_handled_reconcile_at.as_ref()
-                && object::requested(key).is_some()
-                && self.confirmed == Confirmed::NotRead,
+            requested: self.demands_a_look() && self.confirmed == Confirmed::NotRead,
             claim: object::claim_of(key, &self.identity),
             record: self.record(),
             target,
@@ -501,7 +539,8 @@ impl<P: KeyPorts> KeyPass<P> {
         };
         let issued = self.ports.issue(issue).await.ok_or(Error::Panicked)?;
         Ok(match issued? {
-            Issued::Done { object, key } => {
+            Issued::Done { object, key, sighting } => {
+                self.sighted(sighting);
                 self.wrote(object);
                 self.confirmed = Confirmed::Shown(key);
                 self.overdue = false;
@@ -567,6 +606,11 @@ fn revision(facts: &Facts) -> Option<String> {
     let left = matches!(contest::judge(facts), contest::Contest::Left(_));
     let held = facts.target.held().filter(|held| held.intact && held.current || left)?;
     Some(format!("{}-{}", held.serial?, held.read.as_ref()?))
+}
+
+/// Whether nothing is to do.
+fn rests(decision: &Decision) -> bool {
+    matches!(decision.step, Step::Rest(_))
 }
 
 /// Why the served key is being replaced, while it still works.

@@ -4,6 +4,7 @@
 use crate::plan::contest::Mends;
 use crate::plan::fault::Fault;
 use crate::plan::naming::Serial;
+use crate::plan::sighting::Sighting;
 use crate::plan::spec_error::SpecError;
 use jiff::Timestamp;
 
@@ -12,6 +13,8 @@ use jiff::Timestamp;
 pub struct Remembered {
     /// Listings that began at or before this time do not show the last vendor call.
     stale_before: Option<Timestamp>,
+    /// The Secret as it was last read or written, unless status records the same.
+    sighting: Option<Box<Sighting>>,
     /// Since when the Secret has been without the served key.
     lost_since: Option<Timestamp>,
     /// The states of the Secret that were corrected recently, with their times.
@@ -31,6 +34,16 @@ impl Remembered {
     /// Listings that began at or before this time do not show the last vendor call.
     pub const fn stale_before(&self) -> Option<Timestamp> {
         self.stale_before
+    }
+
+    /// Records what was found in the Secret, or written into it.
+    pub fn sighted(&mut self, sighting: Option<Sighting>) {
+        self.sighting = sighting.map(Box::new);
+    }
+
+    /// What was last found in the Secret, or written into it, if it is not what status records.
+    pub fn sighting(&self) -> Option<Sighting> {
+        self.sighting.as_deref().cloned()
     }
 
     /// Records that the Secret was read at this time, with or without the served key. Returns since when it has been

@@ -124,6 +124,9 @@ pub trait VendorPort: Sized + 'static {
 pub trait SecretPort: Clone + 'static {
     /// The namespace.
     fn namespace(&self) -> &str;
+    /// The newest resourceVersion of the Secret of that name, if it is known without a request: from the watch, or from an
+    /// own write. `None`: it is not known.
+    fn version(&self, name: &str) -> Option<u64>;
     /// The Secret of that name. `None`: there is none.
     async fn get(&self, name: &str) -> kube::Result<Option<Secret>>;
     /// Creates a Secret, or checks by a dry run whether it would be created. Returns what the API server stored or

@@ -8,9 +8,11 @@ mod inside;
 use super::ports::{SecretPort, Write};
 use crate::api::{CONTENT, FENCE, PREVIOUS};
 use crate::cluster;
+use crate::cluster::object;
 use crate::plan::facts::{Held, Target};
 use crate::plan::listing::KeyId;
 use crate::plan::naming::Serial;
+use crate::plan::sighting::{self, Sighting};
 use crate::plan::spec_error::SpecError;
 use crate::plan::storing::Refused;
 use crate::plan::template::{Rendering, SecretPlan};
@@ -36,6 +38,20 @@ pub struct Expected<'a> {
     pub plan: &'a SecretPlan,
     /// Hashes of the inputs that it is rendered from.
     pub rendering: &'a Rendering,
+}
+
+impl Expected<'_> {
+    fn plan_hash(&self) -> String {
+        sighting::plan_hash(self.plan, self.rendering)
+    }
+
+    /// What to remember of a Secret that was read or written. `None`: nothing, because it is not ours, or its version is
+    /// not a number.
+    fn sighting(&self, secret: &Secret, uid: &str) -> Option<Sighting> {
+        let Target::Ours(held) = target(secret, uid, Some(self)) else { return None };
+        let version = object::version(secret)?;
+        Some(Sighting { version, plan: self.plan_hash(), held })
+    }
 }
 
 /// What a delivery writes into a Secret.
@@ -127,10 +143,29 @@ pub enum Rehearsed {
 }
 
 impl<S: SecretPort> Guard<S> {
-    /// State of the target Secret for the owner with that UID.
-    pub async fn observe(&self, uid: &str, expected: Expected<'_>) -> kube::Result<Target> {
-        let secret = self.0.get(&expected.plan.name).await?;
-        Ok(secret.map_or(Target::Absent, |secret| target(&secret, uid, Some(&expected))))
+    /// State of the target Secret for the owner with that UID, and what to remember of it.
+    pub async fn observe(
+        &self,
+        uid: &str,
+        expected: Expected<'_>,
+    ) -> kube::Result<(Target, Option<Sighting>)> {
+        let Some(secret) = self.0.get(&expected.plan.name).await? else {
+            return Ok((Target::Absent, None));
+        };
+        let sighting = expected.sighting(&secret, uid);
+        Ok((target(&secret, uid, Some(&expected)), sighting))
+    }
+
+    /// One of these sightings, if it is of the newest version of the Secret and of the same plan: then nothing changed
+    /// since, and the Secret need not be read.
+    pub fn unchanged(
+        &self,
+        expected: Expected<'_>,
+        sightings: impl IntoIterator<Item = Sighting>,
+    ) -> Option<Sighting> {
+        let version = self.0.version(&expected.plan.name)?;
+        let plan = expected.plan_hash();
+        sightings.into_iter().find(|it| it.version == version && it.plan == plan)
     }
 
     /// State of a Secret of that name for the owner, without a plan to compare it with.
@@ -179,9 +214,11 @@ impl<S: SecretPort> Guard<S> {
         Err(Undelivered::Superseded)
     }
 
-    /// Writes a key into its Secret, unless a writer with a newer claim was there first. The response of the API
-    /// server is checked: a Secret that was stored without the key counts as not delivered.
-    pub async fn deliver(&self, delivery: &Delivery<'_>) -> Result<(), Undelivered> {
+    /// Writes a key into its Secret, unless a writer with a newer claim was there first. Returns what to remember of the
+    /// Secret. The response of the API server is checked: a Secret that was stored without the key counts as not
+    /// delivered.
+    pub async fn deliver(&self, delivery: &Delivery<'_>) -> Result<Option<Sighting>, Undelivered> {
+        let expected = Expected { plan: delivery.plan, rendering: delivery.rendering };
         for attempt in 0..ATTEMPTS {
             let blind = delivery.absent && attempt == 0;
             let present = if blind { None } else { self.0.get(&delivery.plan.name).await? };
@@ -196,7 +233,10 @@ impl<S: SecretPort> Guard<S> {
                 self.0.create(&sent, Write::Stored).await
             };
             match written {
-                Ok(stored) => return altered(&sent, &stored, delivery.plan),
+                Ok(stored) => {
+                    altered(&sent, &stored, delivery.plan)?;
+                    return Ok(expected.sighting(&stored, &delivery.owner.uid));
+                }
                 Err(error)
                     if cluster::is_conflict(&error)
                         || cluster::is_missing(&error) && !namespace_gone(&error) => {}

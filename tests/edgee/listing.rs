@@ -273,7 +273,7 @@ async fn keys_with_equal_names_are_distinct_and_the_mark_identifies_their_owner(
     world.key_by_hand(&Mark::new(&other, "uid-1").name("checkout", Serial(1)));
     let keys = Gateway::list(&edgee).await.unwrap();
     assert_eq!(keys.len(), 5);
-    let view = Listing { as_of: world.clock.now(), keys }.view(&mark.clone().into());
+    let view = Listing::new(world.clock.now(), keys).view(&mark.clone().into());
     let mut own: Vec<_> = view.own.iter().map(|own| own.key.id.clone()).collect();
     own.sort();
     assert_eq!(own, [first.id, second.id]);

@@ -106,6 +106,9 @@ impl Play {
                 // A watch that lags still delivers the versions that it has not delivered yet.
                 world.operators[who].woken = late > 0;
                 world.operators[who].wake = None;
+                if late == 0 {
+                    world.operators[who].secret_shown = world.secret.as_ref().map(|it| it.version);
+                }
             }
             self.world.borrow_mut().begin(who, &key);
             let resource = key.resource();
@@ -188,7 +191,7 @@ impl Play {
         let mut world = self.world.borrow_mut();
         let (now, identity) = (world.now, identity());
         let keys = world.vendor.list(now, roll);
-        let listing = Arc::new(Listing { as_of: now, keys });
+        let listing = Arc::new(Listing::new(now, keys));
         let memory = &mut world.operators[who];
         let changed = memory.latest.as_ref().is_none_or(|latest| {
             // A listing that was not trusted the last time counts as new.

@@ -151,7 +151,7 @@ impl VendorPort for Model {
         let mut world = self.world.borrow_mut();
         let roll = world.roll;
         let keys = world.ask(|world| world.vendor.list(world.now, roll))?;
-        let listing = Arc::new(Listing { as_of, keys });
+        let listing = Arc::new(Listing::new(as_of, keys));
         world.operators[self.me].latest = Some(Arc::clone(&listing));
         Ok(listing)
     }
@@ -232,6 +232,10 @@ impl SecretPort for Model {
         NAMESPACE
     }
 
+    fn version(&self, _: &str) -> Option<u64> {
+        self.memory(|memory| memory.secret_shown)
+    }
+
     async fn get(&self, _: &str) -> kube::Result<Option<Secret>> {
         turn().await;
         let read = self.world.borrow_mut().read(|world| world.secret.clone());
@@ -254,7 +258,10 @@ impl Model {
         let sent = Stored { version: 0, secret: secret.clone() };
         let mut world = self.world.borrow_mut();
         let stored = match write {
-            Write::Stored => world.put(read, &sent),
+            Write::Stored => world.put(read, &sent).inspect(|stored| {
+                let shown = &mut world.operators[self.me].secret_shown;
+                *shown = (*shown).max(Some(stored.version));
+            }),
             Write::DryRun => world.read(|world| world.admit(read, sent)).and_then(|it| it),
         };
         Ok(stored.map_err(kube::Error::from)?.secret)

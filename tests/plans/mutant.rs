@@ -75,10 +75,12 @@ pub enum Mutant {
     HasNoBrake,
     /// No dry run checks whether the Secret would be stored.
     AsksNothing,
+    /// A Secret that was read once counts as unchanged, whatever the watch says.
+    NeverReadsAgain,
 }
 
 impl Mutant {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::WritesWithoutGuard,
         Self::RaisesNoFence,
         Self::SendsTwice,
@@ -93,6 +95,7 @@ impl Mutant {
         Self::WritesNoLedger,
         Self::HasNoBrake,
         Self::AsksNothing,
+        Self::NeverReadsAgain,
     ];
 }
 
@@ -183,7 +186,7 @@ impl VendorPort for Tampered {
     fn latest(&self) -> Option<Arc<Listing>> {
         let latest = self.model.latest()?;
         let as_of = if self.is(Mutant::BelievesOneLook) { self.model.now() } else { latest.as_of };
-        Some(Arc::new(Listing { as_of, keys: latest.keys.clone() }))
+        Some(Arc::new(Listing::new(as_of, latest.keys.clone())))
     }
 
     fn latest_models(&self) -> Option<Arc<Catalog>> {
@@ -278,6 +281,13 @@ impl VendorPort for Tampered {
 impl SecretPort for Tampered {
     fn namespace(&self) -> &str {
         self.model.namespace()
+    }
+
+    fn version(&self, name: &str) -> Option<u64> {
+        let remembered = self.model.remember("", |it| it.sighting()).map(|it| it.version);
+        let recorded = || self.status().internal.secret.and_then(|it| it.resource_version.parse().ok());
+        let first = self.is(Mutant::NeverReadsAgain).then(|| remembered.or_else(recorded)).flatten();
+        first.or_else(|| self.model.version(name))
     }
 
     async fn get(&self, name: &str) -> kube::Result<Option<Secret>> {

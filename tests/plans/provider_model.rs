@@ -200,6 +200,10 @@ impl SecretPort for ProviderModel {
         NAMESPACE
     }
 
+    fn version(&self, _: &str) -> Option<u64> {
+        None
+    }
+
     async fn get(&self, _: &str) -> kube::Result<Option<Secret>> {
         unreachable!("{NOT_ASKED}")
     }

@@ -268,7 +268,7 @@ fn recognise_world(world: &World) -> u64 {
             &it.written,
             &it.remembered,
             latest,
-            (it.failures, it.stale, it.wake, it.woken, it.unsent, it.asleep),
+            (it.failures, it.stale, it.wake, it.woken, it.unsent, it.asleep, it.secret_shown),
         ))
     };
     let versions = world.versions.iter().rev().take(2).collect::<Vec<_>>();

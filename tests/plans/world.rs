@@ -64,6 +64,8 @@ pub struct Memory {
     /// Hash of everything that it saw since its pass began.
     pub seen: u64,
     pub written: Option<Rc<Object>>,
+    /// The newest version of the Secret that the watch delivered or the operator wrote.
+    pub secret_shown: Option<u64>,
     /// What the engine remembers.
     pub remembered: Remembered,
     pub latest: Option<Arc<Listing>>,

@@ -5,7 +5,7 @@ use super::ports::{AccountPort, TokenPorts};
 use crate::cluster::object;
 use crate::gateway::account::Listing;
 use crate::plan::identity::ObjectName;
-use crate::plan::notice::{self, Index, Subject};
+use crate::plan::notice::{self, Subject};
 use crate::plan::report;
 use crate::plan::retry;
 use crate::protocol::key;
@@ -20,7 +20,7 @@ impl<P: TokenPorts> TokenPass<P> {
         let Some(capabilities) = self.ports.capabilities(&self.token.spec().vendor) else {
             return;
         };
-        let index = Index::new(listing.as_of, &listing.keys);
+        let index = listing.index();
         let now = self.ports.now();
         self.ports.each_key_of(&self.reference(), |key| {
             let uid = key.uid().unwrap_or_default();

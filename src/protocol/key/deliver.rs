@@ -167,6 +167,7 @@ impl<P: KeyPorts> KeyPass<P> {
         expires_at: Option<Timestamp>,
         key: Key<'_>,
     ) -> Result<(), Undelivered> {
+        self.sighted(None);
         let claimed = act.facts.claim.map_or(serial, |claim| claim.serial);
         let delivery = Delivery {
             owner: &owner(&self.key),
@@ -182,7 +183,9 @@ impl<P: KeyPorts> KeyPass<P> {
             key,
             previous: act.facts.record.serial.filter(|_| act.desired.secret.keep_previous),
         };
-        self.secrets.deliver(&delivery).await
+        let sighting = self.secrets.deliver(&delivery).await?;
+        self.sighted(sighting);
+        Ok(())
     }
 
     pub(super) async fn undelivered(

@@ -24,6 +24,7 @@ use crate::plan::report::{self, conditions};
 use crate::plan::requests::{Cause, RotationRequests};
 use crate::plan::retry;
 use crate::plan::rotation;
+use crate::plan::sighting::Sighting;
 use crate::plan::succession::{self, Successor};
 use crate::plan::template::Rendering;
 use crate::protocol::key::ports::KeyPorts;
@@ -87,6 +88,8 @@ pub enum Issued {
         object: Arc<GatewayApiKey>,
         /// The key as the vendor returned it.
         key: Box<Listed>,
+        /// What to remember of the Secret.
+        sighting: Option<Sighting>,
     },
     /// Another writer got in between; a key that was created is revoked now or found later by its mark.
     Stale,
@@ -267,7 +270,7 @@ impl<P: KeyPorts> Issue<P> {
         let mut attempt = 0;
         loop {
             match self.put(&minted, attempt == 0).await {
-                Ok(()) => return self.record(claimed, minted.key).await,
+                Ok(sighting) => return self.record(claimed, minted.key, sighting).await,
                 Err(Undelivered::Unavailable(_)) if attempt < DELIVERIES => {
                     attempt += 1;
                     self.ports.sleep(Duration::from_secs(1 << attempt.min(4))).await;
@@ -326,7 +329,7 @@ impl<P: KeyPorts> Issue<P> {
         }
     }
 
-    async fn put(&self, minted: &Minted, first: bool) -> Result<(), Undelivered> {
+    async fn put(&self, minted: &Minted, first: bool) -> Result<Option<Sighting>, Undelivered> {
         let delivery = Delivery {
             owner: &owner(&self.key),
             plan: &self.desired.secret,
@@ -377,7 +380,12 @@ impl<P: KeyPorts> Issue<P> {
         revoked.is_ok()
     }
 
-    async fn record(self, claimed: Arc<GatewayApiKey>, key: Listed) -> Result<Issued, Error> {
+    async fn record(
+        self,
+        claimed: Arc<GatewayApiKey>,
+        key: Listed,
+        sighting: Option<Sighting>,
+    ) -> Result<Issued, Error> {
         let settings = &self.desired.settings;
         let complete = drift::drift(settings, &key, &Sent::all(settings)).is_empty();
         let rest = Decision { step: Step::Rest(None), why: Why::Fresh };
@@ -397,10 +405,12 @@ impl<P: KeyPorts> Issue<P> {
                 status.observed_generation = generation;
                 status.internal.applied_generation = generation;
             }
+            status.internal.secret =
+                sighting.as_ref().and_then(|sighting| sighting.recorded(&Record::from(&status)));
             status
         };
         if let Some(object) = self.commit(&claimed, &verdict, status).await? {
-            return Ok(Issued::Done { object, key: Box::new(key) });
+            return Ok(Issued::Done { object, key: Box::new(key), sighting });
         }
         self.compensate(&key.id).await?;
         Ok(Issued::Stale)

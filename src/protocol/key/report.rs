@@ -12,7 +12,7 @@ use crate::plan::capability::Recovery;
 use crate::plan::decision::{Decision, Why};
 use crate::plan::desired::{self, Desired};
 use crate::plan::expiry;
-use crate::plan::facts::Facts;
+use crate::plan::facts::{Facts, Record};
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::listing::Listed;
 use crate::plan::naming::Serial;
@@ -408,6 +408,7 @@ impl<P: KeyPorts> KeyPass<P> {
             conditions::tell_of_leak(&mut status, open, self.is_observed(), generation, now),
             conditions::tell_of_contest(&mut status, self.key.secret_name(), generation, now),
         ];
+        self.record_secret(&mut status);
         // A status of an earlier version has no mark, which alone is not worth a write.
         if status.serial.is_some() && self.key.status.as_ref() != Some(&status) {
             status.mark = Some(self.identity.mark.to_string());
@@ -426,6 +427,16 @@ impl<P: KeyPorts> KeyPass<P> {
             self.ports.notify(self.key.as_ref(), notice);
         }
         Ok(Pass::Rest(None))
+    }
+
+    /// Records the Secret as it was last seen. A Secret that another controller keeps touching is not worth a write each
+    /// time, so an existing record is renewed only where status is written anyway.
+    fn record_secret(&self, status: &mut GatewayApiKeyStatus) {
+        let Some(sighting) = self.ports.remember(&self.uid, |it| it.sighting()) else { return };
+        let record = sighting.recorded(&Record::from(&*status));
+        if status.internal.secret.is_none() || self.key.status.as_ref() != Some(&*status) {
+            status.internal.secret = record;
+        }
     }
 
     pub(super) fn wrote(&mut self, object: Arc<GatewayApiKey>) {
