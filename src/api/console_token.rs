@@ -109,6 +109,12 @@ pub struct ConsoleTokenSpec {
     /// an entry of a ConfigMap or a Secret beside the token's Secret, in PEM. A change is noticed with the next poll.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_bundle_ref: Option<CaBundleRef>,
+    /// Calls per second that Keysmith makes at most at the account, a number from 1 to 1000; default: the vendor's, see
+    /// `keysmith explain`. Where several tokens of the account say different numbers, the lowest counts. When the vendor
+    /// throttles nevertheless, the rate is halved, and slowly raised again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub calls_per_second: Option<u32>,
     /// Reads the spending of the keys and the balance of the account at this interval; default never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<UsageSpec>,

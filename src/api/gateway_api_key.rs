@@ -4,7 +4,7 @@ use super::condition::{self, BUDGET_EXHAUSTED, BUDGET_LOW, CONSUMERS_MISSING, RO
 use super::former::Former;
 use super::rotation::{
     CarriedSpend, DeletionPolicy, KeyCount, KeyLimits, LastRotation, ManagementPolicy, PreviousKey,
-    RotationSpec, SecretContest, UnusedKey,
+    RotationSpec, SecretContest, SecretRecord, UnusedKey,
 };
 use super::shared::{Budget, ConsoleTokenRef, Decorations, LocalRef, RateLimit, budget, conditions_schema};
 use super::text::{

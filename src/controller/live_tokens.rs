@@ -85,6 +85,10 @@ impl AccountPort for Account {
         self.join().await
     }
 
+    fn give_rate(&self, calls_per_second: Option<u32>) {
+        self.give_rate(calls_per_second);
+    }
+
     fn has_compared(&self, listing: &Arc<Listing>) {
         self.has_compared(listing);
     }

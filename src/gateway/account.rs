@@ -21,7 +21,6 @@ use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -36,6 +35,10 @@ pub type Alarm = Box<dyn Fn() + Send + Sync>;
 pub struct Account {
     gateway: Box<dyn Gateway>,
     gateway_url: String,
+    /// Calls per second that this token is given; `None` is the driver's number.
+    given: Mutex<Option<u32>>,
+    /// As long as it lives, the account has that rate.
+    alive: Arc<()>,
     breaker: Breaker,
     alarm: Alarm,
     clock: Clock,
@@ -92,6 +95,8 @@ impl Account {
         Self {
             gateway: parts.gateway,
             gateway_url: parts.gateway_url,
+            given: Mutex::default(),
+            alive: Arc::default(),
             breaker: Breaker::default(),
             alarm: parts.alarm,
             clock: parts.clock,
@@ -133,12 +138,20 @@ impl Account {
             }
             *shared = account;
         }
+        let given = *self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.budget.give(&self.alive, given);
         Ok(())
     }
 
     /// What the account's listings contain: which account, and which collection of keys.
     pub fn lists(&self) -> Arc<ListingId> {
         Arc::clone(&self.shared().id)
+    }
+
+    /// Sets the calls per second that this token is given; `None` is the driver's number.
+    pub fn give_rate(&self, calls_per_second: Option<u32>) {
+        *self.given.lock().unwrap_or_else(PoisonError::into_inner) = calls_per_second;
+        self.shared().budget.give(&self.alive, calls_per_second);
     }
 
     /// Until when the vendor wants no ordinary calls. `None`: it takes them.
@@ -503,7 +516,7 @@ impl Account {
         if let Err(fault) = &result {
             tracing::debug!(vendor, call = call_name, %fault, "vendor call failed");
             match fault.kind {
-                FaultKind::Throttled { until } => self.shared().budget.pause(until),
+                FaultKind::Throttled { until } => self.shared().budget.throttled(until),
                 FaultKind::Failed { until: Some(until), .. } => self.shared().budget.pause(Some(until)),
                 _ => {}
             }

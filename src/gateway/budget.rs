@@ -1,12 +1,13 @@
-//! The rate limit of an account: a token bucket, a pause that the vendor asked for, and a reserve, so that other
-//! calls never starve revocations. A pause holds only for ordinary calls: a leaked key must not keep working because
+//! The rate limit of an account: a token bucket, a rate that is halved when the vendor throttles and slowly regained, a
+//! pause that the vendor asked for, and a reserve, so that other calls never starve revocations. A pause holds only for ordinary calls: a leaked key must not keep working because
 //! some other call was throttled.
 
+use crate::plan::capability::Capabilities;
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::retry::plus;
 use crate::runtime::clock::Clock;
 use jiff::{SignedDuration, Timestamp};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::time::{Duration, Instant};
 
 /// Longest wait for a permit; beyond it, the call fails and the resource retries later.
@@ -17,6 +18,14 @@ const DEFAULT_PAUSE: SignedDuration = SignedDuration::from_secs(5);
 const SHORTEST_PAUSE: SignedDuration = SignedDuration::from_secs(2);
 /// The part of the burst that only revocations may use.
 const RESERVE: f64 = 2.0;
+/// The smallest burst: the reserve, and something for the other calls.
+const LEAST_BURST: f64 = 4.0;
+/// The rate below which it is not halved: a call in five seconds, which is the longest wait.
+const SLOWEST: f64 = 0.2;
+/// The share of the rate at which the vendor throttled that is regained in a second: about a minute from half of it.
+const REGAINED: f64 = 0.01;
+/// Refusals this soon after the rate was halved are of calls that were sent before.
+const IN_FLIGHT: Duration = Duration::from_secs(1);
 
 /// Purpose of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,21 +36,77 @@ pub enum Purpose {
     Revocation,
 }
 
-/// The rate limit of an account.
-pub struct Budget {
+/// The number of calls per second that an account is given by its driver, and how many may go out at once.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
     per_second: f64,
     burst: f64,
+}
+
+impl Rate {
+    /// That of a driver.
+    pub fn of(capabilities: &Capabilities) -> Self {
+        Self::new(capabilities.calls_per_second, capabilities.burst)
+    }
+
+    fn new(per_second: u32, burst: u32) -> Self {
+        Self { per_second: f64::from(per_second.max(1)), burst: f64::from(burst).max(LEAST_BURST) }
+    }
+
+    /// That of a person, who knows what the vendor allows: a fifth of a second's calls may go out at once, so that no second
+    /// has more than 1.2 times the calls.
+    fn given(per_second: u32) -> Self {
+        let per_second = f64::from(per_second.max(1));
+        Self { per_second, burst: (per_second / 5.0).max(LEAST_BURST) }
+    }
+}
+
+/// The rate limit of an account.
+pub struct Budget {
+    usual: Rate,
     clock: Clock,
     state: Mutex<State>,
 }
 
 struct State {
+    /// The rate as it is set: the lowest that a token of the account is given, or the driver's.
+    set: Rate,
+    /// The rates that tokens of the account are given, as long as their connections live.
+    given: Vec<(Weak<()>, u32)>,
+    /// Calls per second at present: halved when the vendor throttles, and slowly raised again.
+    per_second: f64,
+    /// Calls per second when the vendor throttled last.
+    refused: f64,
+    /// When the rate was halved last.
+    halved: Option<Instant>,
     tokens: f64,
     at: Instant,
     paused_until: Option<Timestamp>,
 }
 
 impl State {
+    /// Accounts for the time since the last call: earned permits, and a rate that rises again.
+    fn pass_time(&mut self, now: Instant) {
+        let seconds = now.duration_since(self.at).as_secs_f64();
+        self.at = now;
+        self.tokens = (self.tokens + seconds * self.per_second).min(self.burst());
+        self.per_second = (self.per_second + seconds * self.refused * REGAINED).min(self.set.per_second);
+    }
+
+    /// What may go out at once at the present rate.
+    fn burst(&self) -> f64 {
+        (self.set.burst * self.per_second / self.set.per_second).max(LEAST_BURST)
+    }
+
+    fn set_rate(&mut self, rate: Rate) {
+        if rate != self.set {
+            // What the vendor taught is kept as a share.
+            self.per_second = (self.per_second / self.set.per_second * rate.per_second).max(SLOWEST);
+            self.set = rate;
+            self.tokens = self.tokens.min(self.burst());
+        }
+    }
+
     /// A revocation ignores the pause: another call was throttled, and the revocation pays from the bucket.
     fn paused(&self, purpose: Purpose, now: Timestamp) -> Result<(), Fault> {
         match self.paused_until.filter(|until| *until > now && purpose == Purpose::Ordinary) {
@@ -53,10 +118,47 @@ impl State {
 
 impl Budget {
     /// A rate limit with a full bucket.
-    pub fn new(per_second: u32, burst: u32, clock: Clock) -> Self {
-        let burst = f64::from(burst.max(4));
-        let state = State { tokens: burst, at: Instant::now(), paused_until: None };
-        Self { per_second: f64::from(per_second.max(1)), burst, clock, state: Mutex::new(state) }
+    pub fn new(rate: Rate, clock: Clock) -> Self {
+        let state = State {
+            set: rate,
+            given: Vec::new(),
+            per_second: rate.per_second,
+            refused: rate.per_second,
+            halved: None,
+            tokens: rate.burst,
+            at: Instant::now(),
+            paused_until: None,
+        };
+        Self { usual: rate, clock, state: Mutex::new(state) }
+    }
+
+    /// Sets the calls per second that a token of the account is given, if any, until its connection is gone. Where tokens are
+    /// given different numbers, the lowest counts: the vendor limits the account.
+    pub fn give(&self, connection: &Arc<()>, per_second: Option<u32>) {
+        let mut state = self.lock();
+        let own = Arc::downgrade(connection);
+        state.given.retain(|(it, _)| it.strong_count() > 0 && !it.ptr_eq(&own));
+        state.given.extend(per_second.map(|it| (own, it)));
+        let lowest = state.given.iter().map(|(_, it)| *it).min();
+        state.pass_time(Instant::now());
+        state.set_rate(lowest.map_or(self.usual, Rate::given));
+    }
+
+    /// The vendor throttles: a pause, and half the calls per second. Calls that were sent before the vendor said so do not
+    /// halve the rate again.
+    pub fn throttled(&self, until: Option<Timestamp>) {
+        {
+            let now = Instant::now();
+            let mut state = self.lock();
+            state.pass_time(now);
+            if state.halved.is_none_or(|it| now.duration_since(it) >= IN_FLIGHT) {
+                state.refused = state.per_second;
+                state.per_second = (state.per_second / 2.0).max(SLOWEST);
+                state.halved = Some(now);
+                state.tokens = state.tokens.min(state.burst());
+            }
+        }
+        self.pause(until);
     }
 
     /// Waits for a permit; fails if the wait would be long.
@@ -88,23 +190,21 @@ impl Budget {
         state.paused_until = state.paused_until.max(Some(until));
     }
 
-    /// Whether the rate limit equals a new one: the bucket is full, and there is no pause.
+    /// Whether the rate limit equals a new one: the bucket is full, the rate is that of the driver, and there is no pause.
     pub fn is_full(&self) -> bool {
-        let state = self.lock();
-        let earned = Instant::now().duration_since(state.at).as_secs_f64() * self.per_second;
-        state.tokens + earned >= self.burst && state.paused(Purpose::Ordinary, self.clock.now()).is_ok()
+        let mut state = self.lock();
+        state.pass_time(Instant::now());
+        let open = state.paused(Purpose::Ordinary, self.clock.now()).is_ok();
+        open && state.per_second >= self.usual.per_second && state.tokens >= self.usual.burst
     }
 
     fn reserve(&self, purpose: Purpose) -> Result<Duration, Fault> {
         let mut state = self.lock();
         state.paused(purpose, self.clock.now())?;
-        let now = Instant::now();
-        let earned = now.duration_since(state.at).as_secs_f64() * self.per_second;
-        state.tokens = (state.tokens + earned).min(self.burst);
-        state.at = now;
+        state.pass_time(Instant::now());
         let floor = if purpose == Purpose::Revocation { 0.0 } else { RESERVE };
         let missing = (floor + 1.0 - state.tokens).max(0.0);
-        let wait = Duration::from_secs_f64(missing / self.per_second);
+        let wait = Duration::from_secs_f64(missing / state.per_second);
         if wait > LONGEST_WAIT {
             let seconds = i64::try_from(wait.as_secs()).unwrap_or(i64::MAX);
             let until = plus(self.clock.now(), SignedDuration::from_secs(seconds));
@@ -133,7 +233,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn calls_beyond_the_burst_go_out_at_the_rate() {
-        let budget = Budget::new(10, 20, clock());
+        let budget = Budget::new(Rate::new(10, 20), clock());
         let start = Instant::now();
         for _ in 0..58 {
             budget.acquire(Purpose::Ordinary).await.unwrap();
@@ -144,7 +244,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_revocation_finds_a_turn_where_issuing_has_to_wait() {
-        let budget = Budget::new(1, 4, clock());
+        let budget = Budget::new(Rate::new(1, 4), clock());
         budget.acquire(Purpose::Ordinary).await.unwrap();
         budget.acquire(Purpose::Ordinary).await.unwrap();
         let start = Instant::now();
@@ -156,7 +256,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_pause_that_the_vendor_asked_for_holds_for_every_ordinary_call() {
-        let budget = Budget::new(10, 20, clock());
+        let budget = Budget::new(Rate::new(10, 20), clock());
         budget.pause(Some(Timestamp::from_second(30).unwrap()));
         assert!(budget.acquire(Purpose::Ordinary).await.is_err() && budget.open().is_err());
         tokio::time::sleep(Duration::from_secs(30)).await;
@@ -165,7 +265,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_revocation_tries_through_a_pause_and_pays_from_the_bucket() {
-        let budget = Budget::new(1, 4, clock());
+        let budget = Budget::new(Rate::new(1, 4), clock());
         budget.pause(Some(Timestamp::from_second(30).unwrap()));
         let start = Instant::now();
         for _ in 0..4 {
@@ -175,5 +275,82 @@ mod tests {
         budget.acquire(Purpose::Revocation).await.unwrap();
         assert!(start.elapsed() >= Duration::from_secs(1), "the bucket is empty");
         assert!(budget.acquire(Purpose::Ordinary).await.is_err());
+    }
+
+    /// How many calls go out within that many seconds.
+    async fn calls_within(budget: &Budget, seconds: u64) -> u32 {
+        let (end, mut calls) = (Instant::now() + Duration::from_secs(seconds), 0);
+        while Instant::now() < end {
+            match budget.acquire(Purpose::Ordinary).await {
+                Ok(()) => calls += 1,
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+        calls
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_vendor_that_throttles_gets_half_the_calls_and_slowly_more_again() {
+        let budget = Budget::new(Rate::new(20, 4), clock());
+        for _ in 0..10 {
+            // Ten refusals at once are one lesson.
+            budget.throttled(None);
+        }
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let first = calls_within(&budget, 10).await;
+        assert!((100..=140).contains(&first), "{first} calls in ten seconds at half of 20 per second");
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let later = calls_within(&budget, 10).await;
+        assert!((195..=210).contains(&later), "{later}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_settle_at_what_a_vendor_allows() {
+        // A vendor of two calls per second, with a burst of two.
+        let budget = Budget::new(Rate::new(20, 60), clock());
+        let (mut allowance, mut at) = (2.0_f64, Instant::now());
+        let (mut sent, mut refused) = (0, 0);
+        let end = Instant::now() + Duration::from_secs(1800);
+        let warm = Instant::now() + Duration::from_secs(120);
+        while Instant::now() < end {
+            if budget.acquire(Purpose::Ordinary).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+            allowance = (allowance + at.elapsed().as_secs_f64() * 2.0).min(2.0);
+            at = Instant::now();
+            let counts = u32::from(at > warm);
+            sent += counts;
+            if allowance >= 1.0 {
+                allowance -= 1.0;
+            } else {
+                refused += counts;
+                budget.throttled(None);
+            }
+        }
+        assert!(sent > 1680 * 2 * 6 / 10, "{sent} calls in 28 minutes");
+        assert!(refused * 40 < sent, "{refused} of {sent} calls are refused");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_lowest_given_rate_counts_as_long_as_its_token_is_there() {
+        let budget = Budget::new(Rate::new(20, 60), clock());
+        let (one, other) = (Arc::new(()), Arc::new(()));
+        budget.give(&one, Some(50));
+        budget.give(&other, None);
+        let calls = calls_within(&budget, 1).await;
+        assert!((50..=60).contains(&calls), "{calls}: no second has more than 1.2 times the calls");
+        budget.give(&other, Some(5));
+        calls_within(&budget, 2).await;
+        assert_eq!(calls_within(&budget, 2).await, 10);
+        drop(other);
+        budget.give(&one, Some(50));
+        calls_within(&budget, 2).await;
+        let calls = calls_within(&budget, 2).await;
+        assert!((99..=101).contains(&calls), "{calls}");
+        budget.give(&one, None);
+        calls_within(&budget, 2).await;
+        let calls = calls_within(&budget, 2).await;
+        assert!((39..=41).contains(&calls), "{calls}");
     }
 }

@@ -5,19 +5,21 @@
 //! Rate limits outlast a leadership period, so that a pause does. Listings do not, because another replica may have
 //! acted since.
 
-use super::budget::Budget;
+use super::budget::{Budget, Rate};
 use super::http;
 use crate::api::console_token::Vendor;
 use crate::plan::capability::Capabilities;
 use crate::plan::fault::Fault;
 use crate::plan::identity::{AccountId, VendorApi};
-use crate::plan::listing::Listed;
+use crate::plan::listing::{Listed, Lookup, OwnKey, View};
 use crate::plan::models::Catalog;
+use crate::plan::naming::Identity;
+use crate::plan::notice::Index;
 use crate::plan::provider_key::ProviderKeyListing;
 use crate::runtime::clock::Clock;
 use jiff::Timestamp;
 use secrecy::SecretString;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -226,7 +228,7 @@ impl Shares {
         if let Some(shared) = known.listings.get(id).and_then(Weak::upgrade) {
             return shared;
         }
-        let new = || Arc::new(Budget::new(capabilities.calls_per_second, capabilities.burst, clock.clone()));
+        let new = || Arc::new(Budget::new(Rate::of(capabilities), clock.clone()));
         let budget = known.budgets.entry(id.account.clone()).or_insert_with(new);
         let shared = Arc::new(Shared {
             id: Arc::new(id.clone()),

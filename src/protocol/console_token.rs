@@ -32,7 +32,7 @@ use crate::plan::{retry, token};
 use crate::protocol;
 use crate::protocol::ports::VendorPort;
 use jiff::{SignedDuration, Timestamp};
-use ports::{Connect, TokenMeasure, TokenPorts, TokenSecretPort};
+use ports::{AccountPort, Connect, TokenMeasure, TokenPorts, TokenSecretPort};
 use secrecy::SecretString;
 use std::sync::Arc;
 
@@ -164,7 +164,10 @@ impl<P: TokenPorts> TokenPass<P> {
         let before = self.ports.token_state(&self.reference());
         let before = before.filter(|it| Some(&it.uid) == self.token.meta().uid.as_ref());
         let mut verification = match self.connect(before.as_ref()).await? {
-            Ok((account, connection)) => self.verify(account, connection).await,
+            Ok((account, connection)) => {
+                account.give_rate(self.token.spec().calls_per_second);
+                self.verify(account, connection).await
+            }
             Err(verdict) => Verification {
                 doubt: before.as_ref().and_then(|it| it.doubt.clone()),
                 // Keys made before can still be cleaned up with the remembered token.

@@ -220,8 +220,8 @@ impl<P: KeyPorts> KeyPass<P> {
             known.as_ref().map_or_else(|| capabilities.base_url(token.spec()), |it| it.gateway_url());
         let rendering = desired.secret.rendering(base_url, &desired.settings.models);
         // A request to look at the key is one to look at its Secret as well.
-        let mut unread = self.demands_a_look();
-        for _ in 0..STEPS {
+        let (mut unread, mut steps) = (self.demands_a_look(), 0);
+        while steps < STEPS {
             // The key may have been taken over in this pass.
             if let Some(limits) = self.status().internal.kept_limits {
                 desired.keep(&self.key.spec, &limits);
@@ -255,7 +255,7 @@ impl<P: KeyPorts> KeyPass<P> {
                 unread = true;
                 continue;
             }
-            unread = false;
+            (unread, steps) = (false, steps + 1);
             if let Step::Rest(until) = decision.step {
                 return self.rest(&facts, &decision, &desired, until).await;
             }

@@ -40,6 +40,8 @@ pub trait AccountPort: VendorPort {
     async fn probe(&self) -> Result<Arc<Listing>, Fault>;
     /// Joins the listing and the budget of calls of the account, once the vendor says whose account the token leads to.
     async fn join(&self) -> Result<(), Fault>;
+    /// Sets how many calls per second the account gets according to this token. `None`: the driver's number.
+    fn give_rate(&self, calls_per_second: Option<u32>);
     /// Records that the keys of this token were compared with this listing.
     fn has_compared(&self, listing: &Arc<Listing>);
     /// The id of the account, where the vendor returns it.
