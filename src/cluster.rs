@@ -1,6 +1,7 @@
 //! Access to Kubernetes: claims and status by compare-and-swap, Secrets, watches, events.
 
 pub mod ca_bundle;
+pub mod cache;
 pub mod events;
 pub mod hold;
 pub mod inventory;

@@ -14,8 +14,8 @@ pub mod minted;
 pub mod sweep;
 
 use crate::api::kind::with_kinds;
+use crate::cluster::cache::{self, Cached, Undecodable};
 use crate::cluster::object::{self, Managed};
-use crate::cluster::watch;
 use crate::plan::identity::ObjectName;
 use crate::plan::turns::{Lane, Place, Rank};
 use crate::plan::{report, retry};
@@ -26,7 +26,6 @@ use futures::{FutureExt, StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use kinds::{Listed, Sources};
 use kube::ResourceExt;
-use kube::core::DeserializeGuard;
 use kube::runtime::Controller;
 use kube::runtime::controller::{Action, Config, Error as Ended};
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -61,9 +60,9 @@ pub trait Subject: Listed {
 /// Input of a controller.
 pub struct Source<K: Managed> {
     /// All objects of the kind.
-    pub store: Store<DeserializeGuard<K>>,
+    pub store: Store<Cached<K>>,
     /// The objects to reconcile.
-    pub queue: tokio::sync::mpsc::UnboundedReceiver<ObjectRef<DeserializeGuard<K>>>,
+    pub queue: tokio::sync::mpsc::UnboundedReceiver<ObjectRef<Cached<K>>>,
 }
 
 /// Runs the controller of a kind until `stop`; reconciles in progress are finished. Dropping the future stops them,
@@ -123,7 +122,7 @@ macro_rules! run_all {
 with_kinds!([run_all]);
 
 /// kube's controller starts once its store is filled; if `stop` comes before that, it would wait for ever.
-async fn never_began<K: Managed>(store: Store<DeserializeGuard<K>>, stop: CancellationToken) {
+async fn never_began<K: Managed>(store: Store<Cached<K>>, stop: CancellationToken) {
     stop.cancelled().await;
     // `wait_until_ready` also returns when the watch has ended; the controller then ends by itself.
     if store.wait_until_ready().now_or_never().is_some() {
@@ -133,16 +132,22 @@ async fn never_began<K: Managed>(store: Store<DeserializeGuard<K>>, stop: Cancel
 
 /// Runs one pass over an object if its turn has come; otherwise the object is enqueued again when it comes.
 async fn reconcile<K: Subject>(
-    guard: Arc<DeserializeGuard<K>>,
+    cached: Arc<Cached<K>>,
     context: Arc<Context>,
 ) -> Result<Action, Error> {
-    let Ok(object) = &guard.0 else {
-        return pass(guard, context, None).await;
+    let object = match cached.open() {
+        Ok(object) => object,
+        Err(why) => {
+            let started = tokio::time::Instant::now();
+            let result = undecodable::<K>(&why, &context).await;
+            context.metrics.reconciled(K::KIND, "undecodable", started.elapsed());
+            return result;
+        }
     };
-    match turn(object, &context) {
+    match turn(&object, &context) {
         Some(turn) => {
             let token = object.token();
-            let result = Box::pin(pass(guard, Arc::clone(&context), Some(&turn))).await;
+            let result = Box::pin(pass(object, &context)).await;
             if let Some(pause) = token.and_then(|token| context.pause(&token)) {
                 turn.paused(pause);
             }
@@ -161,7 +166,7 @@ fn turn<K: Subject>(object: &K, context: &Arc<Context>) -> Option<Turn> {
         if matches!(lane, Lane::Poll(_)) { format!("polls of {namespace}") } else { namespace.clone() };
     let place = Place { lane, tenant, rank: object.rank() };
     let key = (K::KIND, ObjectName { namespace, name });
-    let reference = watch::reference(object);
+    let reference = cache::reference(object);
     let mut waiting = context.waiting();
     let before = waiting.remove(&key).filter(|it| it.has_come() || *it.place() == place);
     let current = before.unwrap_or_else(|| {
@@ -178,33 +183,24 @@ fn turn<K: Subject>(object: &K, context: &Arc<Context>) -> Option<Turn> {
     }
 }
 
-async fn pass<K: Subject>(
-    guard: Arc<DeserializeGuard<K>>,
-    context: Arc<Context>,
-    _turn: Option<&Turn>,
-) -> Result<Action, Error> {
+async fn pass<K: Subject>(object: K, context: &Arc<Context>) -> Result<Action, Error> {
     let started = tokio::time::Instant::now();
-    let (outcome, result) = match &guard.0 {
-        Err(invalid) => ("undecodable", undecodable::<K>(&invalid.metadata, &invalid.error, &context).await),
-        Ok(object) => {
-            let object = context.memory.newest(Arc::new(object.clone()));
-            let uid = object.uid().unwrap_or_default();
-            // The span adds the resource to log lines of the gateway and of libraries, which do not know it.
-            let (_, namespace, name) = object::coordinates(object.as_ref());
-            let span = tracing::debug_span!("pass", kind = K::KIND, namespace, name);
-            let pass = K::reconcile(object, Arc::clone(&context)).instrument(span);
-            let pass = tokio::time::timeout(RECONCILE_DEADLINE, pass).await;
-            let result = pass.unwrap_or(Err(Error::Deadline { seconds: RECONCILE_DEADLINE.as_secs() }));
-            match result {
-                Ok(Pass::Stale) => ("stale", Ok(Action::requeue(context.memory.pause(&uid)))),
-                Ok(Pass::Unfinished) => ("unfinished", Ok(Action::requeue(context.memory.pause(&uid)))),
-                Ok(Pass::Rest(until)) => {
-                    context.memory.rested(&uid);
-                    ("ok", Ok(action(until, &uid, context.clock.now())))
-                }
-                Err(error) => ("error", Err(error)),
-            }
+    let object = context.memory.newest(Arc::new(object));
+    let uid = object.uid().unwrap_or_default();
+    // The span adds the resource to log lines of the gateway and of libraries, which do not know it.
+    let (_, namespace, name) = object::coordinates(object.as_ref());
+    let span = tracing::debug_span!("pass", kind = K::KIND, namespace, name);
+    let pass = K::reconcile(object, Arc::clone(context)).instrument(span);
+    let pass = tokio::time::timeout(RECONCILE_DEADLINE, pass).await;
+    let result = pass.unwrap_or(Err(Error::Deadline { seconds: RECONCILE_DEADLINE.as_secs() }));
+    let (outcome, result) = match result {
+        Ok(Pass::Stale) => ("stale", Ok(Action::requeue(context.memory.pause(&uid)))),
+        Ok(Pass::Unfinished) => ("unfinished", Ok(Action::requeue(context.memory.pause(&uid)))),
+        Ok(Pass::Rest(until)) => {
+            context.memory.rested(&uid);
+            ("ok", Ok(action(until, &uid, context.clock.now())))
         }
+        Err(error) => ("error", Err(error)),
     };
     context.metrics.reconciled(K::KIND, outcome, started.elapsed());
     result
@@ -219,11 +215,8 @@ fn action(until: Option<Timestamp>, uid: &str, now: Timestamp) -> Action {
 
 /// Kubernetes stores an object that this version's type cannot decode. Its status says so, once; the object is
 /// reconciled again when it changes.
-async fn undecodable<K: Managed>(
-    meta: &kube::core::ObjectMeta,
-    error: &str,
-    context: &Context,
-) -> Result<Action, Error> {
+async fn undecodable<K: Managed>(why: &Undecodable, context: &Context) -> Result<Action, Error> {
+    let Undecodable { meta, error } = why;
     let verdict = report::key::undecodable(error);
     let mut conditions = Vec::new();
     let mut last = None;
@@ -251,17 +244,16 @@ fn ended<K: Subject, Q>(error: Ended<Error, Q>, context: &Context) {
 
 #[expect(clippy::needless_pass_by_value, reason = "kube's signature")]
 fn give_up_for_now<K: Subject>(
-    guard: Arc<DeserializeGuard<K>>,
+    cached: Arc<Cached<K>>,
     error: &Error,
     context: Arc<Context>,
 ) -> Action {
-    let uid = guard.uid().unwrap_or_default();
-    let wait = context.memory.failed(&uid);
+    let wait = context.memory.failed(cached.uid());
     tracing::warn!(
         kind = K::KIND,
-        namespace = guard.namespace(),
-        name = guard.name_any(),
-        serial = guard.0.as_ref().ok().and_then(K::serial),
+        namespace = cached.namespace(),
+        name = cached.name_any(),
+        serial = cached.open().ok().and_then(|it| it.serial()),
         %error,
         retry_in_seconds = wait.as_secs(),
         "reconcile failed"

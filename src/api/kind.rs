@@ -62,10 +62,12 @@ pub trait Kind {
         None
     }
 
-    /// Whether a change of the Secret with this name must enqueue the resource. `ours`: the Secret belongs to one
-    /// of our resources.
-    fn reads_secret(&self, _name: &str, _ours: bool) -> bool {
-        false
+    /// Whether the Secret that the resource reads may belong to one of our resources.
+    const READS_SECRETS_OF_OURS: bool = false;
+
+    /// Name of the Secret that the resource reads: a change of it must enqueue the resource.
+    fn reads_secret(&self) -> Option<&str> {
+        None
     }
 }
 
@@ -119,15 +121,19 @@ impl Kind for ConsoleToken {
     const HAS_KEYS: bool = true;
 
     /// The Secret of a minted token belongs to the GatewayApiKey that holds the token's key.
-    fn reads_secret(&self, name: &str, _ours: bool) -> bool {
-        self.spec.secret_name() == name
+    const READS_SECRETS_OF_OURS: bool = true;
+
+    fn reads_secret(&self) -> Option<&str> {
+        Some(self.spec.secret_name())
     }
 }
 
 /// The key of a minted one is that of its GatewayApiKey.
 impl Kind for ClusterConsoleToken {
-    fn reads_secret(&self, name: &str, _ours: bool) -> bool {
-        self.spec.token.secret_name() == name
+    const READS_SECRETS_OF_OURS: bool = true;
+
+    fn reads_secret(&self) -> Option<&str> {
+        Some(self.spec.token.secret_name())
     }
 }
 
@@ -144,8 +150,8 @@ impl Kind for GatewayApiKey {
     }
 
     /// A foreign Secret matters: the resource may wait for its name to become free, or lost its own Secret to it.
-    fn reads_secret(&self, name: &str, ours: bool) -> bool {
-        !ours && self.secret_name() == name
+    fn reads_secret(&self) -> Option<&str> {
+        Some(self.secret_name())
     }
 }
 
@@ -168,7 +174,7 @@ impl Kind for ProviderKey {
         Some(self.console_token_ref())
     }
 
-    fn reads_secret(&self, name: &str, ours: bool) -> bool {
-        !ours && self.spec.credentials_ref.name == name
+    fn reads_secret(&self) -> Option<&str> {
+        Some(&self.spec.credentials_ref.name)
     }
 }

@@ -60,7 +60,13 @@ where
 
 /// A kind that Keysmith reconciles.
 pub trait Managed:
-    Resource<DynamicType = (), Scope: Placement> + Kind + Clone + Debug + DeserializeOwned + Send + Sync + 'static
+    Resource<DynamicType = (), Scope: Placement>
+    + Kind
+    + Clone
+    + Debug
+    + Serialize
+    + DeserializeOwned
+    + Send + Sync + 'static
 {
     /// Its status.
     type Status: Clone + Debug + Default + PartialEq + Serialize + Send + Sync;

@@ -1,6 +1,7 @@
 //! Watches. Secrets are watched by metadata only, and not stored: memory does not grow with Secrets of other
 //! applications.
 
+use super::cache::{Cache, Filler};
 use super::hold;
 use super::object::{self, Managed, Placement};
 use super::versions::Versions;
@@ -10,11 +11,8 @@ use futures::{Stream, StreamExt, TryStreamExt, future, stream};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
-use kube::runtime::predicates::{self};
-use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, watcher};
+use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -22,33 +20,36 @@ use tokio_util::sync::CancellationToken;
 pub const PAGE: u32 = 50;
 /// Interval of relists: a watch that lost an event would otherwise never notice.
 const RELIST: Duration = Duration::from_hours(1);
-/// How long the filter of changes remembers an object. Longer than the relist interval: otherwise every relist would
-/// report every object as changed.
-const REMEMBERED: Duration = Duration::from_hours(3);
-
 /// A kind that is watched.
 pub struct Watched<K: Managed, S> {
-    /// Relevant changes. Writes to status alone are filtered out, so that no resource is enqueued by its own report.
+    /// Every object that was added or changed.
     pub changes: S,
     /// All objects of the kind.
-    pub store: Store<DeserializeGuard<K>>,
-    /// Cancelled when the store is filled. It wakes every waiter; the store's own `wait_until_ready` wakes only the
+    pub cache: Cache<K>,
+    /// Cancelled when the cache is filled. It wakes every waiter; the store's own `wait_until_ready` wakes only the
     /// last one.
     pub filled: CancellationToken,
+}
+
+/// An object that was added or changed.
+pub struct Change<K> {
+    /// The object.
+    pub object: DeserializeGuard<K>,
+    /// Whether anything but its status changed: no resource is enqueued by its own report.
+    pub news: bool,
 }
 
 /// Watches the objects of a kind.
 pub fn objects<K: Managed>(
     client: &Client,
     namespace: Option<&str>,
-) -> Watched<K, impl Stream<Item = watcher::Result<DeserializeGuard<K>>> + Send + 'static> {
+) -> Watched<K, impl Stream<Item = watcher::Result<Change<K>>> + Send + 'static> {
     let api: Api<DeserializeGuard<K>> = object::within(client, namespace);
-    let (store, writer) = reflector::store();
+    let (cache, mut filler) = Filler::new();
     let filled = CancellationToken::new();
     // An operator of listed namespaces has no rights on cluster-scoped kinds, and uses none.
     let watched = namespace.is_none() || K::Scope::NAMESPACED;
     let listed = filled.clone();
-    let matters = predicates::generation.combine(predicates::annotations).combine(predicates::finalizers);
     let none =
         stream::iter([Ok(watcher::Event::Init), Ok(watcher::Event::InitDone)]).chain(stream::pending());
     let changes = if watched { renewed(api).boxed() } else { none.boxed() }
@@ -56,15 +57,19 @@ pub fn objects<K: Managed>(
         .modify(|object| {
             object.managed_fields_mut().clear();
         })
-        .reflect(writer)
-        .inspect_ok(move |event| {
+        .try_filter_map(move |event| {
+            let news = filler.take(&event);
             if matches!(event, watcher::Event::InitDone) {
                 listed.cancel();
             }
-        })
-        .applied_objects()
-        .predicate_filter(matters, PredicateConfig::default().ttl(REMEMBERED));
-    Watched { changes, store, filled }
+            future::ready(Ok(match event {
+                watcher::Event::Apply(object) | watcher::Event::InitApply(object) => {
+                    Some(Change { object, news })
+                }
+                _ => None,
+            }))
+        });
+    Watched { changes, cache, filled }
 }
 
 /// A watch that is restarted at an interval, with a list of all objects.
@@ -145,52 +150,4 @@ fn touched(event: &watcher::Event<PartialObjectMeta<Secret>>, versions: &Version
         }
     };
     Some(Touched { owner, held: hold::is_held(secret.finalizers()), echo, secret: ObjectName { namespace, name } })
-}
-
-/// References to the decodable objects of a store that satisfy a condition.
-pub fn select<K: Managed>(
-    store: &Store<DeserializeGuard<K>>,
-    condition: impl Fn(&K) -> bool,
-) -> Vec<ObjectRef<DeserializeGuard<K>>> {
-    store
-        .state()
-        .iter()
-        .filter(|guard| guard.0.as_ref().is_ok_and(&condition))
-        .map(|guard| ObjectRef::from_obj(guard.as_ref()))
-        .collect()
-}
-
-/// The decodable objects of a store that satisfy a condition.
-pub fn all<K: Managed>(store: &Store<DeserializeGuard<K>>, condition: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
-    let objects = store.state();
-    let chosen = objects.iter().filter_map(|guard| guard.0.as_ref().ok()).filter(|object| condition(object));
-    chosen.map(|object| Arc::new(object.clone())).collect()
-}
-
-/// Reference of an object, for look-ups in a store.
-pub fn reference<K: Managed>(object: &K) -> ObjectRef<DeserializeGuard<K>> {
-    named(object.namespace().as_deref(), &object.name_any())
-}
-
-/// Reference of the object of that name.
-pub fn named<K: Managed>(namespace: Option<&str>, name: &str) -> ObjectRef<DeserializeGuard<K>> {
-    let reference = ObjectRef::new(name);
-    match namespace {
-        Some(namespace) => reference.within(namespace),
-        None => reference,
-    }
-}
-
-/// The object of that name, if it is in the store and can be decoded.
-pub fn find<K: Managed>(store: &Store<DeserializeGuard<K>>, namespace: &str, name: &str) -> Option<Arc<K>> {
-    get(store, &named(Some(namespace), name))
-}
-
-/// The object of that reference, whose kind need not be namespaced.
-pub fn get<K: Managed>(
-    store: &Store<DeserializeGuard<K>>,
-    reference: &ObjectRef<DeserializeGuard<K>>,
-) -> Option<Arc<K>> {
-    let guard = store.get(reference)?;
-    guard.0.as_ref().ok().map(|object| Arc::new(object.clone()))
 }

@@ -2,7 +2,6 @@
 //! record.
 
 use super::context::Context;
-use crate::cluster::object::Managed;
 use crate::gateway::Vendors;
 use crate::gateway::account::Listing;
 use crate::plan::account::{self, Look, Recorded};
@@ -54,15 +53,15 @@ impl Context {
         let same = |it: &AnyToken| account.is_some() && account_of(vendors, it) == account;
         let tokens = self.everywhere.iter().flat_map(|stores| stores.all_tokens(same));
         let tokens: BTreeSet<_> = tokens.map(|it| it.reference()).chain([own.clone()]).collect();
-        let keys = self.everywhere.iter().flat_map(|stores| stores.keys.state());
-        keys.filter_map(|guard| {
-            let key = guard.0.as_ref().ok()?;
-            let token = tokens.iter().find(|token| key.is_made_with(token))?;
-            // The store may not show our own last write yet.
-            let key = self.memory.newest(Arc::new(key.clone()));
-            account::recorded(&key, lag, *token == own)
-        })
-        .collect()
+        let mut recorded = Vec::new();
+        for (token, stores) in tokens.iter().flat_map(|token| self.everywhere.iter().map(move |it| (token, it))) {
+            stores.keys.each_made_with(token, |key| {
+                // The cache may not show our own last write yet.
+                let key = self.memory.newest(Arc::new(key));
+                recorded.extend(account::recorded(&key, lag, *token == own));
+            });
+        }
+        recorded
     }
 
     /// The newer of this token and our own last write of it.

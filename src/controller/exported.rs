@@ -1,8 +1,7 @@
 //! What metrics show of resources and tokens, read from the caches at each scrape.
 
 use super::context::Process;
-use super::kinds::{Listed, Stores};
-use crate::api::{ClusterConsoleToken, ConsoleToken, GatewayApiKey, ProjectSettings, ProviderKey};
+use super::kinds::Stores;
 use crate::cluster::object::Managed;
 use crate::gateway::account::Account;
 use crate::plan::identity::TokenRef;
@@ -36,43 +35,35 @@ fn plain<K: Managed>(object: &K) -> Resource<'_> {
     }
 }
 
-fn each<K: Listed>(stores: &Stores, mut visit: impl FnMut(&K)) {
-    for guard in K::store(stores).state() {
-        if let Ok(object) = &guard.0 {
-            visit(object);
-        }
-    }
-}
-
 fn keys(stores: &Stores, visit: &mut dyn FnMut(Resource<'_>)) {
-    each::<GatewayApiKey>(stores, |key| {
+    stores.keys.each(|key| {
         let status = key.status.as_ref();
         visit(Resource {
             conditions: status.map_or(&[], |it| &it.conditions),
             expires_at: status.and_then(|it| it.expires_at),
             next_rotation: status.and_then(|it| it.next_rotation_time),
             previous: status.map_or(0, |it| it.previous.len()),
-            ..plain(key)
+            ..plain(&key)
         });
     });
 }
 
 fn others(stores: &Stores, visit: &mut dyn FnMut(Resource<'_>)) {
-    each::<ProviderKey>(stores, |key| {
+    stores.provider_keys.each(|key| {
         let conditions = key.status.as_ref().map_or(&[][..], |it| &it.conditions);
-        visit(Resource { conditions, ..plain(key) });
+        visit(Resource { conditions, ..plain(&key) });
     });
-    each::<ProjectSettings>(stores, |settings| {
+    stores.projects.each(|settings| {
         let conditions = settings.status.as_ref().map_or(&[][..], |it| &it.conditions);
-        visit(Resource { conditions, ..plain(settings) });
+        visit(Resource { conditions, ..plain(&settings) });
     });
-    each::<ConsoleToken>(stores, |token| {
+    stores.tokens.each(|token| {
         let conditions = token.status.as_ref().map_or(&[][..], |it| &it.conditions);
-        visit(Resource { conditions, expires_at: token.spec.expires_at, ..plain(token) });
+        visit(Resource { conditions, expires_at: token.spec.expires_at, ..plain(&token) });
     });
-    each::<ClusterConsoleToken>(stores, |token| {
+    stores.cluster_tokens.each(|token| {
         let conditions = token.status.as_ref().map_or(&[][..], |it| &it.conditions);
-        visit(Resource { conditions, expires_at: token.spec.token.expires_at, ..plain(token) });
+        visit(Resource { conditions, expires_at: token.spec.token.expires_at, ..plain(&token) });
     });
 }
 

@@ -4,7 +4,6 @@ use super::context::Context;
 use crate::api::{ClusterConsoleToken, ConsoleToken};
 use crate::cluster;
 use crate::cluster::object;
-use crate::cluster::watch;
 use crate::plan::identity::ObjectName;
 use crate::protocol::console_token::{ignore_missing, is_refused};
 use kube::api::ListParams;
@@ -61,7 +60,7 @@ async fn let_go_if_unnamed(context: &Context, secret: &ObjectName) -> kube::Resu
     let names =
         |it: &ConsoleToken| it.namespace().as_ref() == Some(namespace) && it.spec.secret_name() == name;
     // A pass over that console token releases the Secret.
-    if !watch::select(&context.stores.tokens, names).is_empty() {
+    if !context.stores.tokens.readers(secret, false).is_empty() {
         return Ok(());
     }
     let tokens: Api<ConsoleToken> = object::within(&context.client, Some(namespace));

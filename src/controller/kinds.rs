@@ -4,21 +4,20 @@
 use super::Source;
 use crate::api::kind::with_kinds;
 use crate::api::{ClusterConsoleToken, ConsoleToken};
+use crate::cluster::cache::{self, Cache, Cached};
 use crate::cluster::object::Managed;
-use crate::cluster::watch;
 use crate::plan::identity::{AnyToken, ObjectName, TokenKind, TokenRef};
-use kube::core::DeserializeGuard;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
 /// The queue of a kind's controller.
-pub type Queue<K> = UnboundedSender<ObjectRef<DeserializeGuard<K>>>;
+pub type Queue<K> = UnboundedSender<ObjectRef<Cached<K>>>;
 
 /// A kind from that list.
 pub trait Listed: Managed {
     /// Its objects.
-    fn store(stores: &Stores) -> &Store<DeserializeGuard<Self>>;
+    fn cache(stores: &Stores) -> &Cache<Self>;
     /// The queue of its controller.
     fn queue(queues: &Queues) -> &Queue<Self>;
 }
@@ -30,7 +29,7 @@ macro_rules! registry {
         pub struct Stores {
             $(
                 #[doc = concat!("Every `", stringify!($kind), "`.")]
-                pub $field: Store<DeserializeGuard<crate::api::$kind>>,
+                pub $field: Cache<crate::api::$kind>,
             )+
             /// Whether the stores are filled.
             pub filled: Filled,
@@ -79,7 +78,7 @@ macro_rules! registry {
                 $(let $field = unbounded_channel();)+
                 let secrets = unbounded_channel();
                 let sources = Sources {
-                    $($field: Source { store: self.$field.clone(), queue: $field.1 },)+
+                    $($field: Source { store: self.$field.store().clone(), queue: $field.1 },)+
                     secrets: secrets.1,
                 };
                 (Queues { $($field: $field.0,)+ secrets: secrets.0 }, sources)
@@ -87,7 +86,7 @@ macro_rules! registry {
         }
 
         $(impl Listed for crate::api::$kind {
-            fn store(stores: &Stores) -> &Store<DeserializeGuard<Self>> {
+            fn cache(stores: &Stores) -> &Cache<Self> {
                 &stores.$field
             }
 
@@ -111,42 +110,31 @@ impl Stores {
         let (namespace, name) = (token.namespace.as_deref(), &token.name);
         match token.kind {
             TokenKind::ConsoleToken => {
-                watch::get(&self.tokens, &watch::named(namespace, name)).map(AnyToken::from)
+                self.tokens.get(&cache::named(namespace, name)).map(AnyToken::from)
             }
             TokenKind::ClusterConsoleToken => {
-                watch::get(&self.cluster_tokens, &watch::named(namespace, name)).map(AnyToken::from)
+                self.cluster_tokens.get(&cache::named(namespace, name)).map(AnyToken::from)
             }
         }
     }
 
     /// The console tokens of both kinds that satisfy a condition.
     pub fn all_tokens(&self, condition: impl Fn(&AnyToken) -> bool) -> Vec<AnyToken> {
-        let namespaced = watch::all::<ConsoleToken>(&self.tokens, |_| true).into_iter().map(AnyToken::from);
-        let cluster = watch::all::<ClusterConsoleToken>(&self.cluster_tokens, |_| true);
+        let namespaced = self.tokens.all(|_| true).into_iter().map(AnyToken::from);
+        let cluster = self.cluster_tokens.all(|_| true);
         namespaced.chain(cluster.into_iter().map(AnyToken::from)).filter(condition).collect()
-    }
-
-    /// Visits the objects made with that console token.
-    pub fn each_made_with<K: Listed>(&self, token: &TokenRef, mut visit: impl FnMut(&K)) {
-        for guard in K::store(self).state() {
-            if let Ok(object) = &guard.0
-                && object.is_made_with(token)
-            {
-                visit(object);
-            }
-        }
     }
 
     /// Whether any object is made with that console token.
     pub fn has_work_with<K: Listed>(&self, token: &TokenRef) -> bool {
-        K::store(self).state().iter().any(|guard| guard.0.as_ref().is_ok_and(|it| it.is_made_with(token)))
+        !K::cache(self).made_with(token).is_empty()
     }
 }
 
 impl Queues {
     /// Enqueues an object. Between two leadership periods there is no receiver; the next period starts with every
     /// object.
-    pub fn enqueue<K: Listed>(&self, object: ObjectRef<DeserializeGuard<K>>) {
+    pub fn enqueue<K: Listed>(&self, object: ObjectRef<Cached<K>>) {
         let _ = K::queue(self).send(object);
     }
 
@@ -154,9 +142,9 @@ impl Queues {
     pub fn enqueue_token(&self, token: &TokenRef) {
         let (namespace, name) = (token.namespace.as_deref(), &token.name);
         match token.kind {
-            TokenKind::ConsoleToken => self.enqueue::<ConsoleToken>(watch::named(namespace, name)),
+            TokenKind::ConsoleToken => self.enqueue::<ConsoleToken>(cache::named(namespace, name)),
             TokenKind::ClusterConsoleToken => {
-                self.enqueue::<ClusterConsoleToken>(watch::named(namespace, name));
+                self.enqueue::<ClusterConsoleToken>(cache::named(namespace, name));
             }
         }
     }

@@ -10,7 +10,6 @@ use crate::api::{GatewayApiKey, LEAKED, ProjectSettings, ProviderKey};
 use crate::cluster::ledger;
 use crate::cluster::object::{self, Managed, log_about};
 use crate::cluster::secret::Secrets;
-use crate::cluster::watch;
 use crate::cluster::workloads::{self, Outcome, Restart, Target};
 use crate::gateway::account::{Account, Listing, Permit};
 use crate::gateway::{Amendment, CreatedProviderKey, Minted, Order, Project, ProviderKeyOrder};
@@ -372,18 +371,17 @@ impl KeyPorts for Live {
 
     fn each_key_beside(&self, key: &GatewayApiKey, mut visit: impl FnMut(&GatewayApiKey)) {
         let (token, namespace, uid) = (TokenRef::named_by(key), key.namespace(), key.uid());
-        self.0.stores.each_made_with(&token, |other: &GatewayApiKey| {
+        self.0.stores.keys.each_made_with(&token, |other| {
             if other.namespace() == namespace && other.uid() != uid {
-                // The store may not show our own last write yet.
-                visit(&self.0.memory.newest(Arc::new(other.clone())));
+                // The cache may not show our own last write yet.
+                visit(&self.0.memory.newest(Arc::new(other)));
             }
         });
     }
 
     fn may_exist(&self, mark: &Mark) -> bool {
-        let is_it = |uid: Option<String>| Mark::new(&self.0.cluster, &uid.unwrap_or_default()) == *mark;
         // If only some namespaces are watched, the resource may exist in another one.
-        !self.0.sees_all || self.0.stores.keys.state().into_iter().any(|it| is_it(it.uid()))
+        !self.0.sees_all || self.0.stores.keys.has_uid(|uid| Mark::new(&self.0.cluster, uid) == *mark)
     }
 
     fn doubt(&self, token: &AnyToken, listing: &Listing) -> Option<String> {
@@ -396,7 +394,7 @@ impl KeyPorts for Live {
             it.namespace() == namespace
                 && it.spec.gateway_key_refs.iter().flatten().any(|reference| reference.name == name)
         };
-        for object in watch::select(&self.0.stores.provider_keys, refers) {
+        for object in self.0.stores.provider_keys.select(refers) {
             self.0.queues.enqueue(object);
         }
     }
@@ -428,7 +426,7 @@ impl ProviderKeyPorts for Live {
     }
 
     fn gateway_key(&self, namespace: &str, name: &str) -> Option<Arc<GatewayApiKey>> {
-        let key = watch::get::<GatewayApiKey>(&self.0.stores.keys, &watch::named(Some(namespace), name))?;
+        let key = self.0.stores.keys.find(namespace, name)?;
         Some(self.0.memory.newest(key))
     }
 
@@ -443,7 +441,7 @@ impl ProviderKeyPorts for Live {
 
 impl ProjectPorts for Live {
     fn projects(&self, condition: impl Fn(&ProjectSettings) -> bool) -> Vec<Arc<ProjectSettings>> {
-        watch::all(&self.0.stores.projects, condition)
+        self.0.stores.projects.all(condition)
     }
 
     fn vendors_with_projects(&self) -> Vec<&'static str> {

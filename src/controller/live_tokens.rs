@@ -11,10 +11,10 @@ use crate::api::{
     ClusterConsoleToken, ConsoleToken, GROUP, GatewayApiKey, MANAGED_BY_LABEL, MANAGER, ProviderKey, VERSION,
 };
 use crate::cluster::ca_bundle;
+use crate::cluster::cache;
 use crate::cluster::hold::Hold;
 use crate::cluster::object::{self, Managed};
 use crate::cluster::secret::Secrets;
-use crate::cluster::watch;
 use crate::gateway::account::{Account, Listing, Parts};
 use crate::gateway::http::Wire;
 use crate::gateway::shares::{ListingId, Membership};
@@ -150,7 +150,7 @@ impl TokenSecretPort for Secrets {
 
 impl Live {
     fn enqueue_all<K: super::kinds::Listed>(&self, token: &TokenRef) {
-        for object in watch::select(K::store(&self.0.stores), |it: &K| it.is_made_with(token)) {
+        for object in K::cache(&self.0.stores).made_with(token) {
             self.0.queues.enqueue::<K>(object);
         }
     }
@@ -258,19 +258,21 @@ impl TokenPorts for Live {
         self.0.stores.all_tokens(condition)
     }
 
-    fn each_key_of(&self, token: &TokenRef, visit: impl FnMut(&GatewayApiKey)) {
-        self.0.stores.each_made_with(token, visit);
+    fn each_key_of(&self, token: &TokenRef, mut visit: impl FnMut(&GatewayApiKey)) {
+        self.0.stores.keys.each_made_with(token, |key| visit(&key));
     }
 
     fn key(&self, name: &ObjectName) -> Option<Arc<GatewayApiKey>> {
-        let key = watch::find::<GatewayApiKey>(&self.0.stores.keys, &name.namespace, &name.name)?;
+        let key = self.0.stores.keys.find(&name.namespace, &name.name)?;
         // The key enqueues its token right after its own write. The watch cache may not show that write yet, and no
         // later event would enqueue the token.
         Some(self.0.memory.newest(key))
     }
 
     fn provider_keys_of(&self, token: &TokenRef) -> Vec<Arc<ProviderKey>> {
-        watch::all(&self.0.stores.provider_keys, |it: &ProviderKey| it.is_made_with(token))
+        let mut found = Vec::new();
+        self.0.stores.provider_keys.each_made_with(token, |key| found.push(Arc::new(key)));
+        found
     }
 
     fn is_needed(&self, token: &TokenRef) -> bool {
@@ -294,11 +296,11 @@ impl TokenPorts for Live {
     }
 
     fn enqueue_key(&self, name: &ObjectName) {
-        self.0.queues.enqueue::<GatewayApiKey>(watch::named(Some(&name.namespace), &name.name));
+        self.0.queues.enqueue::<GatewayApiKey>(cache::named(Some(&name.namespace), &name.name));
     }
 
     fn enqueue_provider_key(&self, key: &ProviderKey) {
-        self.0.queues.enqueue::<ProviderKey>(watch::reference(key));
+        self.0.queues.enqueue::<ProviderKey>(cache::reference(key));
     }
 
     fn enqueue_secret(&self, secret: ObjectName) {

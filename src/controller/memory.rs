@@ -2,14 +2,14 @@
 //! the number of calls does.
 
 use crate::cluster::object::{self, Managed};
-use crate::plan::retry;
+use crate::plan::{hash, retry};
 use crate::protocol::console_token::ports::Holds;
 use crate::protocol::memory::Remembered;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use std::any::Any;
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 #[derive(Default)]
@@ -36,14 +36,34 @@ const RELEASED: usize = 1024;
 /// What is remembered, by UID.
 #[derive(Default)]
 pub struct Memory {
-    entries: Mutex<HashMap<String, Entry>>,
+    entries: Mutex<HashMap<u128, Entry>>,
     released: Mutex<VecDeque<String>>,
 }
 
+/// Where the object with that UID is remembered: UIDs are long, and memory is held for each of many objects.
+fn place(uid: &str) -> u128 {
+    let bytes = hash::digest(&[uid.as_bytes()]);
+    bytes.iter().take(16).fold(0, |place, byte| place << 8 | u128::from(*byte))
+}
+
+impl Entry {
+    /// Whether nothing is remembered.
+    fn is_blank(&self) -> bool {
+        self.written.is_none()
+            && self.own == 0
+            && self.remembered.is_blank()
+            && self.holds.is_none()
+            && self.compared.is_none()
+    }
+}
+
 impl Memory {
+    fn entries(&self) -> MutexGuard<'_, HashMap<u128, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn with<T>(&self, uid: &str, change: impl FnOnce(&mut Entry) -> T) -> T {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        change(entries.entry(uid.to_owned()).or_default())
+        change(self.entries().entry(place(uid)).or_default())
     }
 
     /// Caches the object that our own write returned.
@@ -71,11 +91,18 @@ impl Memory {
         }
     }
 
-    /// Whether the watch shows what our own write made, or what that write had read.
+    /// Whether what the watch shows of an object is what our own write made, or older. Our own last write need not be kept
+    /// any longer once the watch shows it.
     pub fn is_echo(&self, object: &impl ResourceExt) -> bool {
-        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = object.meta().uid.as_ref().and_then(|uid| entries.get(uid)).map_or(0, |it| it.own);
-        object::version(object).is_some_and(|it| it <= own)
+        let mut entries = self.entries();
+        let uid = object.meta().uid.as_deref().unwrap_or_default();
+        let (Some(entry), Some(version)) = (entries.get_mut(&place(uid)), object::version(object)) else { return false };
+        let echo = version <= entry.own;
+        if entry.own <= version {
+            entry.written = None;
+            entry.own = 0;
+        }
+        echo
     }
 
     /// The newer of the watch's object and our own last write. Resource versions are compared as numbers, which
@@ -118,11 +145,14 @@ impl Memory {
 
     /// A pass came to rest: resets the backoff.
     pub fn rested(&self, uid: &str) {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = entries.get_mut(uid) {
+        let mut entries = self.entries();
+        if let Some(entry) = entries.get_mut(&place(uid)) {
             entry.failures = 0;
             entry.stale = 0;
             entry.read_again = false;
+            if entry.is_blank() {
+                entries.remove(&place(uid));
+            }
         }
     }
 
@@ -164,12 +194,12 @@ impl Memory {
 
     /// Forgets everything: what was remembered in an earlier leadership period may be out of date.
     pub fn forget_all(&self) {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.entries().clear();
         self.released.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Forgets a deleted object.
     pub fn forget(&self, uid: &str) {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.entries().remove(&place(uid));
     }
 }

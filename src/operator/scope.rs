@@ -3,13 +3,14 @@
 
 use crate::api::FINALIZER;
 use crate::api::kind::{Kind, for_each_kind, with_kinds};
+use crate::cluster::cache;
 use crate::cluster::object::Managed;
 use crate::cluster::versions::Versions;
-use crate::cluster::watch::{self, Touched};
+use crate::cluster::watch::{self, Change, Touched};
 use crate::cluster::{brief_watch, needs_a_person};
 use crate::controller::kinds::{Filled, Listed, Queues, Sources, Stores};
 use crate::controller::memory::Memory;
-use crate::plan::identity::{ObjectName, TokenKind};
+use crate::plan::identity::ObjectName;
 use crate::runtime::liveness::Liveness;
 use futures::future::{BoxFuture, join_all};
 use futures::{FutureExt, Stream, StreamExt, stream};
@@ -68,7 +69,7 @@ macro_rules! watches {
         fn watches(client: &Client, namespace: Option<&str>) -> (Stores, Following) {
             $(let $field = watch::objects::<crate::api::$kind>(client, namespace);)+
             let filled = Filled { $($field: $field.filled,)+ };
-            let stores = Stores { $($field: $field.store,)+ filled };
+            let stores = Stores { $($field: $field.cache,)+ filled };
             let following: Following =
                 Box::new(move |scope| vec![$(Arc::clone(scope).follow($field.changes).boxed(),)+]);
             (stores, following)
@@ -140,16 +141,25 @@ impl Scope {
 
     async fn follow<K: Listed>(
         self: Arc<Self>,
-        objects: impl Stream<Item = watcher::Result<DeserializeGuard<K>>>,
+        changes: impl Stream<Item = watcher::Result<Change<K>>>,
     ) {
-        let mut objects = std::pin::pin!(objects);
-        while let Some(result) = objects.next().await {
-            match (result, &*self.queues()) {
-                (Ok(object), Some(queues)) if !self.memory.is_echo(&object) => enqueue_changed(queues, &object),
-                (Ok(_), Some(_)) => {}
-                (Ok(_), None) => {}
-                (Err(error), _) => self.report_trouble(K::KIND, &error),
+        let mut changes = std::pin::pin!(changes);
+        while let Some(result) = changes.next().await {
+            match result {
+                Ok(change) => self.changed(&change),
+                Err(error) => self.report_trouble(K::KIND, &error),
             }
+        }
+    }
+
+    /// Enqueues an object that changed, unless the change is the echo of our own write.
+    fn changed<K: Listed>(&self, change: &Change<K>) {
+        let echo = self.memory.is_echo(&change.object);
+        if change.news
+            && !echo
+            && let Some(queues) = &*self.queues()
+        {
+            enqueue_changed(queues, &change.object);
         }
     }
 
@@ -207,23 +217,17 @@ impl Scope {
     }
 
     fn enqueue_shared_of<K: Listed>(&self, namespace: &str, queues: &Queues) {
-        let shared = |it: &K| it.token().is_some_and(|it| it.kind == TokenKind::ClusterConsoleToken);
-        let here = |it: &K| it.meta().namespace.as_deref() == Some(namespace);
-        for object in watch::select(K::store(&self.stores), |it| here(it) && shared(it)) {
+        for object in K::cache(&self.stores).shared_in(namespace) {
             queues.enqueue::<K>(object);
         }
     }
 
     fn enqueue_readers_of<K: Listed>(&self, touched: &Touched, queues: &Queues) {
-        let (ObjectName { namespace, name }, owner) = (&touched.secret, &touched.owner);
-        let owner_to_tell = owner.as_ref().filter(|it| it.kind == K::KIND && !touched.echo);
-        if let Some(owner) = owner_to_tell {
-            queues.enqueue::<K>(watch::named(Some(namespace), &owner.name));
+        let owner = touched.owner.as_ref();
+        if let Some(owner) = owner.filter(|it| it.kind == K::KIND && !touched.echo) {
+            queues.enqueue::<K>(cache::named(Some(&touched.secret.namespace), &owner.name));
         }
-        // A ClusterConsoleToken reads Secrets of the operator's namespace: one of that name elsewhere enqueues it in vain.
-        let here = |it: &K| it.meta().namespace.as_ref().is_none_or(|own| own == namespace);
-        let reads = |it: &K| it.reads_secret(name, owner.is_some()) && here(it);
-        for object in watch::select(K::store(&self.stores), reads) {
+        for object in K::cache(&self.stores).readers(&touched.secret, owner.is_some()) {
             queues.enqueue::<K>(object);
         }
     }
@@ -231,7 +235,7 @@ impl Scope {
 
 /// Enqueues an object that changed, and its console token if the object is new.
 fn enqueue_changed<K: Listed>(queues: &Queues, object: &DeserializeGuard<K>) {
-    queues.enqueue::<K>(watch::named(object.namespace().as_deref(), &object.name_any()));
+    queues.enqueue::<K>(cache::named(object.namespace().as_deref(), &object.name_any()));
     // The object may be the first dependent of the token.
     if K::NEEDS_TOKEN_TO_END
         && !is_held(object)
@@ -242,8 +246,8 @@ fn enqueue_changed<K: Listed>(queues: &Queues, object: &DeserializeGuard<K>) {
 }
 
 fn enqueue_all<K: Listed>(stores: &Stores, queues: &Queues) {
-    for object in K::store(stores).state() {
-        queues.enqueue::<K>(watch::named(object.namespace().as_deref(), &object.name_any()));
+    for object in K::cache(stores).references() {
+        queues.enqueue::<K>(object);
     }
 }
 

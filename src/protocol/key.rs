@@ -396,6 +396,9 @@ impl<P: KeyPorts> KeyPass<P> {
         let stale_before = self.ports.remember(&self.uid, |it| it.stale_before());
         let latest = self.token_state().and_then(|it| it.account).and_then(|it| it.latest());
         let latest = latest.filter(|it| stale_before.is_none_or(|stale_before| it.as_of > stale_before));
+        if let Some(latest) = &latest {
+            self.ports.remember(&self.uid, |it| it.saw_listing(latest.as_of));
+        }
         let view = latest.as_ref().map(|it| it.view(&self.identity));
         let external = key.spec.external_id.as_ref();
         let external =

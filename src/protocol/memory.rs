@@ -26,6 +26,22 @@ pub struct Remembered {
 }
 
 impl Remembered {
+    /// Whether nothing is remembered.
+    pub fn is_blank(&self) -> bool {
+        let Self { stale_before, sighting, lost_since, mends, unanswered, refused } = self;
+        stale_before.is_none()
+            && sighting.is_none()
+            && lost_since.is_none()
+            && mends.is_empty()
+            && unanswered.is_none()
+            && refused.is_none()
+    }
+
+    /// A pass sees a listing that began at this time: if it shows the last vendor call, nothing waits for one any longer.
+    pub fn saw_listing(&mut self, as_of: Timestamp) {
+        self.stale_before.take_if(|stale_before| *stale_before < as_of);
+    }
+
     /// Records that a vendor call changed something at this time.
     pub fn changed_vendor(&mut self, at: Timestamp) {
         self.stale_before = self.stale_before.max(Some(at));
