@@ -66,6 +66,12 @@ test: control-plane litellm site ## Run every test, up to those on a real contro
 chaos: control-plane ## Let everything go wrong, at full length; the last line says what came of it
 	@tests/chaos-all
 
+.PHONY: bench
+bench: control-plane ## Measure the release binary beside a floor client: an hour; KEYSMITH_BENCH_SIZES, _RUNS and _LATENCY shorten it
+	cargo build --release
+	cargo build --release --example bench
+	@target/release/examples/bench
+
 .PHONY: attack
 attack: control-plane ## Try every attack, every specification and every bad neighbour; the last line says what came of it
 	@tests/attack-all

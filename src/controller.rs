@@ -130,11 +130,14 @@ async fn never_began<K: Managed>(store: Store<Cached<K>>, stop: CancellationToke
     }
 }
 
+/// For kube's controller, which makes a task of it for every object that is enqueued. At a start these are all objects at
+/// once: a task that has not run yet holds two pointers, and memory for its work only while it works.
+async fn reconcile<K: Subject>(cached: Arc<Cached<K>>, context: Arc<Context>) -> Result<Action, Error> {
+    Box::pin(attempt(cached, context)).await
+}
+
 /// Runs one pass over an object if its turn has come; otherwise the object is enqueued again when it comes.
-async fn reconcile<K: Subject>(
-    cached: Arc<Cached<K>>,
-    context: Arc<Context>,
-) -> Result<Action, Error> {
+async fn attempt<K: Subject>(cached: Arc<Cached<K>>, context: Arc<Context>) -> Result<Action, Error> {
     let object = match cached.open() {
         Ok(object) => object,
         Err(why) => {
@@ -144,7 +147,10 @@ async fn reconcile<K: Subject>(
             return result;
         }
     };
-    match turn(&object, &context) {
+    if awaits_token(object.as_ref(), &context) {
+        return Ok(Action::await_change());
+    }
+    match turn(object.as_ref(), &context) {
         Some(turn) => {
             let token = object.token();
             let result = Box::pin(pass(object, &context)).await;
@@ -155,6 +161,15 @@ async fn reconcile<K: Subject>(
         }
         None => Ok(Action::await_change()),
     }
+}
+
+/// Whether the console token of an object exists and no pass over it has ended in this leadership period: the first that does
+/// enqueues the object. A pass before that could do nothing but look. What is being deleted does not wait.
+fn awaits_token<K: Subject>(object: &K, context: &Context) -> bool {
+    let Some(token) = object.token().filter(|_| object.meta().deletion_timestamp.is_none()) else {
+        return false;
+    };
+    context.accounts.state(&token).is_none() && context.token(&token).is_some_and(|it| !it.is_deleted())
 }
 
 /// The turn of an object, if it has come. `None`: it waits. An object that is enqueued while it waits may be more urgent
@@ -183,9 +198,9 @@ fn turn<K: Subject>(object: &K, context: &Arc<Context>) -> Option<Turn> {
     }
 }
 
-async fn pass<K: Subject>(object: K, context: &Arc<Context>) -> Result<Action, Error> {
+async fn pass<K: Subject>(object: Arc<K>, context: &Arc<Context>) -> Result<Action, Error> {
     let started = tokio::time::Instant::now();
-    let object = context.memory.newest(Arc::new(object));
+    let object = context.memory.newest(object);
     let uid = object.uid().unwrap_or_default();
     // The span adds the resource to log lines of the gateway and of libraries, which do not know it.
     let (_, namespace, name) = object::coordinates(object.as_ref());
@@ -243,11 +258,7 @@ fn ended<K: Subject, Q>(error: Ended<Error, Q>, context: &Context) {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "kube's signature")]
-fn give_up_for_now<K: Subject>(
-    cached: Arc<Cached<K>>,
-    error: &Error,
-    context: Arc<Context>,
-) -> Action {
+fn give_up_for_now<K: Subject>(cached: Arc<Cached<K>>, error: &Error, context: Arc<Context>) -> Action {
     let wait = context.memory.failed(cached.uid());
     tracing::warn!(
         kind = K::KIND,

@@ -96,6 +96,7 @@ fn facts(driver: &Capabilities) -> Vec<(&'static str, String)> {
             "spending",
             driver.usage.spending.map_or_else(|| "not told".to_owned(), |how| format!("{how}{balance}")),
         ),
+        ("calls", calls(driver)),
         ("console tokens", format!("made {minting}")),
         ("ProviderKeys", yes(driver.provider_keys)),
         ("ProjectSettings", yes(driver.project_settings)),
@@ -107,6 +108,11 @@ fn revoked(driver: &Capabilities) -> String {
         0 => "is refused at once, as far as documented".to_owned(),
         lag => format!("may still work for {lag} s where several instances run"),
     }
+}
+
+fn calls(driver: &Capabilities) -> String {
+    let (rate, burst) = (driver.calls_per_second, driver.burst);
+    format!("at most {rate} per second, {burst} at once, unless a ConsoleToken says callsPerSecond")
 }
 
 fn types(driver: &Capabilities) -> String {

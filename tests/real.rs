@@ -225,6 +225,7 @@ mod issuing {
         a_kill_in_the_middle_of_twenty_creations_leaves_exactly_twenty_keys_that_work);
     tell_at!(only_edgee Edgee issuing:
         a_settled_key_costs_nothing,
+        a_restart_reads_only_the_secrets_that_somebody_changed,
         every_field_reaches_the_vendor,
         a_secret_is_shaped_by_its_template,
         an_edit_changes_the_key_in_place_and_only_what_was_edited,

@@ -333,6 +333,7 @@ mod issuing {
     everywhere!(issuing:
         a_new_key_costs_three_writes_and_one_call_and_its_secret_works,
         a_settled_key_costs_nothing,
+        a_restart_reads_only_the_secrets_that_somebody_changed,
         a_secret_is_shaped_by_its_template,
         deleting_the_resource_revokes_the_key_and_leaves_nothing,
         a_key_that_a_human_made_is_never_touched,

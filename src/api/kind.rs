@@ -46,6 +46,8 @@ pub(crate) use {each_kind, for_each_kind, with_kinds};
 pub trait Kind {
     /// Whether its resources have keys at a vendor that carry their mark.
     const HAS_KEYS: bool = false;
+    /// Whether a cluster may have thousands of them, so that a cache should hold little of each.
+    const MANY: bool = false;
     /// Whether its finalizer needs the console token.
     const NEEDS_TOKEN_TO_END: bool = false;
 
@@ -139,6 +141,7 @@ impl Kind for ClusterConsoleToken {
 
 impl Kind for GatewayApiKey {
     const HAS_KEYS: bool = true;
+    const MANY: bool = true;
     const NEEDS_TOKEN_TO_END: bool = true;
 
     fn key_serial(&self) -> Option<u64> {

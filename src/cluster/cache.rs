@@ -19,7 +19,6 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Largest dictionary, in bytes.
@@ -38,14 +37,29 @@ pub struct Cached<K> {
     secret: u64,
     /// Whether the object is made with a ClusterConsoleToken.
     shared: bool,
-    content: Content,
-    kind: PhantomData<fn() -> K>,
+    content: Content<K>,
 }
 
-#[derive(Clone)]
-enum Content {
-    Packed { bytes: Box<[u8]>, dictionary: Arc<[u8]> },
+enum Content<K> {
+    Packed {
+        bytes: Box<[u8]>,
+        dictionary: Arc<[u8]>,
+    },
+    /// An object of a kind of which there are few, and which is read often.
+    Open(Arc<K>),
     Undecodable(Box<Undecodable>),
+}
+
+impl<K> Clone for Content<K> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Packed { bytes, dictionary } => {
+                Self::Packed { bytes: bytes.clone(), dictionary: Arc::clone(dictionary) }
+            }
+            Self::Open(object) => Self::Open(Arc::clone(object)),
+            Self::Undecodable(why) => Self::Undecodable(why.clone()),
+        }
+    }
 }
 
 /// An object that this version's type cannot decode.
@@ -59,13 +73,7 @@ pub struct Undecodable {
 
 impl<K> Clone for Cached<K> {
     fn clone(&self) -> Self {
-        Self {
-            meta: self.meta.clone(),
-            uid: self.uid.clone(),
-            content: self.content.clone(),
-            kind: PhantomData,
-            ..*self
-        }
+        Self { meta: self.meta.clone(), uid: self.uid.clone(), content: self.content.clone(), ..*self }
     }
 }
 
@@ -114,13 +122,14 @@ impl<'de, K> Deserialize<'de> for Cached<K> {
 
 impl<K: Managed> Cached<K> {
     /// The whole object, or why it cannot be decoded.
-    pub fn open(&self) -> Result<K, Undecodable> {
+    pub fn open(&self) -> Result<Arc<K>, Undecodable> {
         match &self.content {
+            Content::Open(object) => Ok(Arc::clone(object)),
             Content::Undecodable(why) => Err(why.as_ref().clone()),
             Content::Packed { bytes, dictionary } => {
                 let text = block::decompress_size_prepended_with_dict(bytes, dictionary);
                 let text = text.map_err(|error| self.unopened(&error))?;
-                serde_json::from_slice(&text).map_err(|error| self.unopened(&error))
+                serde_json::from_slice(&text).map(Arc::new).map_err(|error| self.unopened(&error))
             }
         }
     }
@@ -131,13 +140,17 @@ impl<K: Managed> Cached<K> {
     }
 
     /// The object, if it can be decoded.
-    fn decoded(&self) -> Option<K> {
+    fn decoded(&self) -> Option<Arc<K>> {
         self.open().ok()
     }
 
     /// Its UID.
     pub fn uid(&self) -> &str {
         &self.uid
+    }
+
+    fn place(&self) -> u64 {
+        hash_of(&(&self.meta.namespace, &self.meta.name))
     }
 
     fn is_in(&self, namespace: &str) -> bool {
@@ -163,16 +176,21 @@ fn news_in<K: Managed>(object: &DeserializeGuard<K>) -> u64 {
     matters.hash_property(object).unwrap_or_default()
 }
 
+type ByToken<K> = HashMap<u64, HashMap<u64, Arc<Cached<K>>>>;
+
 /// All objects of a kind. Clones are the same cache.
 pub struct Cache<K: Managed> {
     store: Store<Cached<K>>,
+    /// The objects by the hash of their console token, and by that of namespace and name.
+    by_token: Arc<Mutex<ByToken<K>>>,
     /// How many objects read a Secret of a name with that hash: most Secrets of a cluster are read by none.
     readers: Arc<Mutex<HashMap<u64, u32>>>,
 }
 
 impl<K: Managed> Clone for Cache<K> {
     fn clone(&self) -> Self {
-        Self { store: self.store.clone(), readers: Arc::clone(&self.readers) }
+        let (by_token, readers) = (Arc::clone(&self.by_token), Arc::clone(&self.readers));
+        Self { store: self.store.clone(), by_token, readers }
     }
 }
 
@@ -184,7 +202,7 @@ impl<K: Managed> Cache<K> {
 
     /// The object of that reference, if it is there and can be decoded.
     pub fn get(&self, reference: &ObjectRef<Cached<K>>) -> Option<Arc<K>> {
-        self.store.get(reference)?.decoded().map(Arc::new)
+        self.store.get(reference)?.decoded()
     }
 
     /// The namespaced object of that name, if it is there and can be decoded.
@@ -195,11 +213,11 @@ impl<K: Managed> Cache<K> {
     /// The decodable objects that satisfy a condition.
     pub fn all(&self, condition: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
         let objects = self.store.state();
-        objects.iter().filter_map(|it| it.decoded()).filter(condition).map(Arc::new).collect()
+        objects.iter().filter_map(|it| it.decoded()).filter(|it| condition(it)).collect()
     }
 
     /// Visits every decodable object.
-    pub fn each(&self, mut visit: impl FnMut(K)) {
+    pub fn each(&self, mut visit: impl FnMut(Arc<K>)) {
         self.store.state().iter().filter_map(|it| it.decoded()).for_each(&mut visit);
     }
 
@@ -211,21 +229,35 @@ impl<K: Managed> Cache<K> {
     /// References to the decodable objects that satisfy a condition.
     pub fn select(&self, condition: impl Fn(&K) -> bool) -> Vec<ObjectRef<Cached<K>>> {
         let objects = self.store.state();
-        objects.iter().filter(|it| it.decoded().is_some_and(|it| condition(&it))).map(|it| reference_of(it)).collect()
+        objects
+            .iter()
+            .filter(|it| it.decoded().is_some_and(|it| condition(&it)))
+            .map(|it| reference_of(it))
+            .collect()
     }
 
     /// Visits the objects made with that console token.
-    pub fn each_made_with(&self, token: &TokenRef, mut visit: impl FnMut(K)) {
-        let hash = hash_of(token);
-        let objects = self.store.state();
-        let decoded = objects.iter().filter(|it| it.token == hash).filter_map(|it| it.decoded());
-        decoded.filter(|it| it.is_made_with(token)).for_each(&mut visit);
+    pub fn each_made_with(&self, token: &TokenRef, mut visit: impl FnMut(Arc<K>)) {
+        let objects = self.with_hash(hash_of(token));
+        objects.iter().filter_map(|it| it.decoded()).filter(|it| it.is_made_with(token)).for_each(&mut visit);
     }
 
     /// References to the objects made with that console token.
     pub fn made_with(&self, token: &TokenRef) -> Vec<ObjectRef<Cached<K>>> {
-        let hash = hash_of(token);
-        self.store.state().iter().filter(|it| it.token == hash).map(|it| reference_of(it)).collect()
+        self.with_hash(hash_of(token)).iter().map(|it| reference_of(it)).collect()
+    }
+
+    /// Whether an object is made with that console token.
+    pub fn has_made_with(&self, token: &TokenRef) -> bool {
+        self.by_token().contains_key(&hash_of(token))
+    }
+
+    fn with_hash(&self, token: u64) -> Vec<Arc<Cached<K>>> {
+        self.by_token().get(&token).map(|it| it.values().cloned().collect()).unwrap_or_default()
+    }
+
+    fn by_token(&self) -> MutexGuard<'_, ByToken<K>> {
+        self.by_token.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// References to the objects of a namespace that are made with ClusterConsoleTokens.
@@ -284,7 +316,7 @@ impl<K: Managed> Filler<K> {
     /// An empty cache, and what fills it.
     pub fn new() -> (Cache<K>, Self) {
         let writer = Writer::new(());
-        let cache = Cache { store: writer.as_reader(), readers: Arc::default() };
+        let cache = Cache { store: writer.as_reader(), by_token: Arc::default(), readers: Arc::default() };
         (cache.clone(), Self { cache, writer, dictionary: Arc::from([]) })
     }
 
@@ -297,6 +329,9 @@ impl<K: Managed> Filler<K> {
             watcher::Event::Apply(object) => {
                 let cached = self.pack(object);
                 let before = before(&cached);
+                if let Some(before) = &before {
+                    self.unindex(before);
+                }
                 self.count(before.as_deref(), Some(&cached));
                 let news = is_news(before.as_deref(), &cached);
                 (watcher::Event::Apply(cached), news)
@@ -315,8 +350,11 @@ impl<K: Managed> Filler<K> {
             watcher::Event::InitDone => (watcher::Event::InitDone, false),
         };
         self.writer.apply_watcher_event(&event);
-        if matches!(event, watcher::Event::InitDone) {
-            self.count_all();
+        match &event {
+            watcher::Event::Apply(cached) => self.index(cached),
+            watcher::Event::Delete(cached) => self.unindex(cached),
+            watcher::Event::InitDone => self.index_all(),
+            watcher::Event::Init | watcher::Event::InitApply(_) => {}
         }
         news
     }
@@ -336,14 +374,36 @@ impl<K: Managed> Filler<K> {
         }
     }
 
-    fn count_all(&self) {
-        let mut counts = HashMap::new();
-        for cached in self.cache.store.state() {
-            if cached.secret != 0 {
-                *counts.entry(cached.secret).or_default() += 1;
+    fn index(&self, cached: &Cached<K>) {
+        if cached.token != 0
+            && let Some(stored) = self.cache.store.get(&reference_of(cached))
+        {
+            self.cache.by_token().entry(cached.token).or_default().insert(cached.place(), stored);
+        }
+    }
+
+    fn unindex(&self, cached: &Cached<K>) {
+        let mut by_token = self.cache.by_token();
+        if let Some(objects) = by_token.get_mut(&cached.token) {
+            objects.remove(&cached.place());
+            if objects.is_empty() {
+                by_token.remove(&cached.token);
             }
         }
-        *self.cache.counts() = counts;
+    }
+
+    fn index_all(&self) {
+        let (mut by_token, mut readers) = (ByToken::new(), HashMap::new());
+        for cached in self.cache.store.state() {
+            if cached.secret != 0 {
+                *readers.entry(cached.secret).or_default() += 1;
+            }
+            if cached.token != 0 {
+                by_token.entry(cached.token).or_default().insert(cached.place(), cached);
+            }
+        }
+        *self.cache.counts() = readers;
+        *self.cache.by_token() = by_token;
     }
 
     fn pack(&mut self, guard: &DeserializeGuard<K>) -> Cached<K> {
@@ -364,18 +424,19 @@ impl<K: Managed> Filler<K> {
             secret: secret.map_or(0, |name| hash_of(&name)),
             shared: token.is_some_and(|it| it.kind == TokenKind::ClusterConsoleToken),
             content: self.content(guard),
-            kind: PhantomData,
         }
     }
 
-    fn content(&mut self, guard: &DeserializeGuard<K>) -> Content {
-        let undecodable = |error: String| {
-            Content::Undecodable(Box::new(Undecodable { meta: guard.meta().clone(), error }))
-        };
+    fn content(&mut self, guard: &DeserializeGuard<K>) -> Content<K> {
+        let undecodable =
+            |error: String| Content::Undecodable(Box::new(Undecodable { meta: guard.meta().clone(), error }));
         let object = match &guard.0 {
             Ok(object) => object,
             Err(invalid) => return undecodable(invalid.error.clone()),
         };
+        if !K::MANY {
+            return Content::Open(Arc::new(object.clone()));
+        }
         let text = match serde_json::to_vec(object) {
             Ok(text) => text,
             Err(error) => return undecodable(error.to_string()),
@@ -386,5 +447,126 @@ impl<K: Managed> Filler<K> {
         }
         let bytes = block::compress_prepend_size_with_dict(&text, &self.dictionary);
         Content::Packed { bytes: bytes.into_boxed_slice(), dictionary: Arc::clone(&self.dictionary) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::GatewayApiKey;
+    use serde_json::{Value, json};
+
+    fn key(number: usize, status: bool) -> GatewayApiKey {
+        let mut object = json!({
+            "apiVersion": "keysmith.dev/v1alpha1", "kind": "GatewayApiKey",
+            "metadata": {
+                "name": format!("key-{number}"), "namespace": format!("team-{}", number % 10), "generation": 1,
+                "uid": format!("{number:08x}-9c1d-4c7e-8a55-{:012x}", number * 7_919),
+                "resourceVersion": (10_000 + number * 3).to_string(), "finalizers": ["keysmith.dev/keys"],
+                "creationTimestamp": "2026-11-30T06:00:00Z",
+                "annotations": {"keysmith.dev/claim": format!("{{\"serial\":1,\"mark\":\"{number:016x}\"}}")},
+            },
+            "spec": {"consoleTokenRef": {"name": format!("account-{}", number % 7)}, "displayName": "Checkout"},
+        });
+        if status {
+            let condition = |kind: &str| {
+                json!({
+                    "type": kind, "status": "True", "reason": "Issued", "observedGeneration": 1,
+                    "lastTransitionTime": "2026-11-30T06:00:00Z", "message": "the key works, and its Secret has it",
+                })
+            };
+            object["status"] = json!({
+                "id": format!("key_{number:06}"), "serial": 1, "mark": format!("{number:016x}"), "observedGeneration": 1,
+                "conditions": (["Ready", "Stalled", "Reconciling", "RotationOverdue"].map(condition)),
+                "binding": {"name": format!("key-{number}")},
+            });
+        }
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn guard(object: GatewayApiKey) -> DeserializeGuard<GatewayApiKey> {
+        DeserializeGuard(Ok(object))
+    }
+
+    fn filled(keys: usize) -> (Cache<GatewayApiKey>, Filler<GatewayApiKey>) {
+        let (cache, mut filler) = Filler::new();
+        filler.take(&watcher::Event::Init);
+        for number in 0..keys {
+            assert!(filler.take(&watcher::Event::InitApply(guard(key(number, true)))), "it is new");
+        }
+        filler.take(&watcher::Event::InitDone);
+        (cache, filler)
+    }
+
+    #[test]
+    fn an_object_is_unpacked_as_it_was_and_found_by_what_it_is_made_with_and_reads() {
+        let (cache, _) = filled(100);
+        for number in [0, 1, 99] {
+            let found = cache.find(&format!("team-{}", number % 10), &format!("key-{number}")).unwrap();
+            assert_eq!(*found, key(number, true));
+        }
+        let token = key(3, true).token().unwrap();
+        let mut names = Vec::new();
+        cache.each_made_with(&token, |it| names.push(it.name_any()));
+        names.sort();
+        assert_eq!(names, ["key-3", "key-73"], "account-3 of team-3");
+        assert_eq!(cache.made_with(&token).len(), 2);
+        let secret = ObjectName::new("team-3", "key-13");
+        assert_eq!(cache.readers(&secret, false), [named(Some("team-3"), "key-13")]);
+        assert!(cache.readers(&secret, true).is_empty(), "it reads its own Secret, and no other of ours");
+        assert!(cache.readers(&ObjectName::new("team-3", "key-14"), false).is_empty());
+    }
+
+    #[test]
+    fn a_change_of_status_alone_is_no_news() {
+        let (cache, mut filler) = Filler::new();
+        assert!(filler.take(&watcher::Event::Apply(guard(key(1, false)))));
+        assert!(!filler.take(&watcher::Event::Apply(guard(key(1, true)))), "its status");
+        let mut edited = key(1, true);
+        edited.metadata.generation = Some(2);
+        assert!(filler.take(&watcher::Event::Apply(guard(edited.clone()))), "its specification");
+        edited.annotations_mut().insert("keysmith.dev/rotate".to_owned(), "now".to_owned());
+        assert!(filler.take(&watcher::Event::Apply(guard(edited.clone()))), "its annotations");
+        edited.metadata.uid = Some("another".to_owned());
+        assert!(filler.take(&watcher::Event::Apply(guard(edited.clone()))), "another object of that name");
+        let secret = ObjectName::new("team-1", "key-1");
+        assert_eq!(cache.readers(&secret, false).len(), 1);
+        filler.take(&watcher::Event::Delete(guard(edited)));
+        assert!(cache.readers(&secret, false).is_empty() && cache.references().is_empty());
+    }
+
+    #[test]
+    fn an_object_that_cannot_be_decoded_says_why() {
+        let text: Value = json!({
+            "apiVersion": "keysmith.dev/v1alpha1", "kind": "GatewayApiKey", "metadata": {"name": "odd", "namespace": "shop"},
+            "spec": {"consoleTokenRef": "a text"},
+        });
+        let (cache, mut filler) = Filler::<GatewayApiKey>::new();
+        filler.take(&watcher::Event::Apply(serde_json::from_value(text).unwrap()));
+        let [cached] = &cache.store().state()[..] else { panic!("one object") };
+        let why = cached.open().unwrap_err();
+        assert!(why.error.contains("a text") && why.meta.name.as_deref() == Some("odd"), "{why:?}");
+        assert!(cache.find("shop", "odd").is_none());
+    }
+
+    /// Counted, not measured: what one settled key takes in the cache, as `make bench` shows it in resident memory.
+    #[test]
+    fn a_cached_key_takes_less_than_a_kilobyte() {
+        let (cache, _) = filled(1000);
+        let heap = |cached: &Cached<GatewayApiKey>| {
+            let names = cached.meta.name.as_ref().map_or(0, String::len)
+                + cached.meta.namespace.as_ref().map_or(0, String::len)
+                + cached.uid.len();
+            let packed = match &cached.content {
+                Content::Packed { bytes, .. } => bytes.len(),
+                Content::Open(_) | Content::Undecodable(_) => panic!("it is packed"),
+            };
+            size_of::<Cached<GatewayApiKey>>() + names + packed
+        };
+        let objects = cache.store().state();
+        let mean = objects.iter().map(|it| heap(it)).sum::<usize>() / objects.len();
+        assert!(mean < 1000, "{mean} bytes for a key");
+        let whole = size_of::<GatewayApiKey>();
+        assert!(whole > 2 * mean, "an unpacked object takes {whole} bytes before its texts");
     }
 }

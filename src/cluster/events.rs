@@ -7,10 +7,14 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Length of the queue. If it is full, the API server is overloaded, and events are dropped.
-const WAITING: usize = 256;
+const WAITING: usize = 1024;
+/// After an event was stored, the next one waits this many times as long as that took: most of what the API server can do is
+/// for keys, and the slower it is, the fewer events it gets.
+const PATIENCE: u32 = 4;
 /// Kubernetes' limit of an event's note, in bytes.
 const LONGEST_NOTE: usize = 1024;
 
@@ -69,6 +73,7 @@ fn recorder(client: &Client) -> Recorder {
 impl Sender {
     async fn send_all(mut self, mut waiting: mpsc::Receiver<Waiting>) {
         while let Some((regarding, serial, notice)) = waiting.recv().await {
+            let began = Instant::now();
             if let Err(error) = self.send(&regarding, &notice).await {
                 self.metrics.event_refused();
                 tracing::warn!(
@@ -80,6 +85,9 @@ impl Sender {
                     error = super::brief(&error),
                     "an event was not stored; its text is in the log line before"
                 );
+            }
+            if !waiting.is_empty() {
+                tokio::time::sleep(began.elapsed() * PATIENCE).await;
             }
         }
     }

@@ -66,7 +66,9 @@ pub trait Managed:
     + Debug
     + Serialize
     + DeserializeOwned
-    + Send + Sync + 'static
+    + Send
+    + Sync
+    + 'static
 {
     /// Its status.
     type Status: Clone + Debug + Default + PartialEq + Serialize + Send + Sync;

@@ -149,5 +149,10 @@ fn touched(event: &watcher::Event<PartialObjectMeta<Secret>>, versions: &Version
             false
         }
     };
-    Some(Touched { owner, held: hold::is_held(secret.finalizers()), echo, secret: ObjectName { namespace, name } })
+    Some(Touched {
+        owner,
+        held: hold::is_held(secret.finalizers()),
+        echo,
+        secret: ObjectName { namespace, name },
+    })
 }

@@ -146,9 +146,11 @@ impl Context {
         Mark::new(&self.cluster, &object.uid().unwrap_or_default())
     }
 
-    /// That console token, if it can be decoded.
+    /// That console token, if it can be decoded. One that a pass has let go is gone, although the cache may still show it:
+    /// what waits for its end is enqueued by that pass, and by no later event.
     pub fn token(&self, token: &TokenRef) -> Option<AnyToken> {
-        self.stores.token(token)
+        let gone = |it: &AnyToken| it.uid().is_some_and(|uid| self.memory.is_released(&uid));
+        self.stores.token(token).filter(|it| !(it.is_deleted() && gone(it)))
     }
 
     /// What passes share slots of that are made with this console token: its account, once it is known.

@@ -54,10 +54,12 @@ impl Context {
         let tokens = self.everywhere.iter().flat_map(|stores| stores.all_tokens(same));
         let tokens: BTreeSet<_> = tokens.map(|it| it.reference()).chain([own.clone()]).collect();
         let mut recorded = Vec::new();
-        for (token, stores) in tokens.iter().flat_map(|token| self.everywhere.iter().map(move |it| (token, it))) {
+        for (token, stores) in
+            tokens.iter().flat_map(|token| self.everywhere.iter().map(move |it| (token, it)))
+        {
             stores.keys.each_made_with(token, |key| {
                 // The cache may not show our own last write yet.
-                let key = self.memory.newest(Arc::new(key));
+                let key = self.memory.newest(key);
                 recorded.extend(account::recorded(&key, lag, *token == own));
             });
         }

@@ -43,7 +43,7 @@ fn keys(stores: &Stores, visit: &mut dyn FnMut(Resource<'_>)) {
             expires_at: status.and_then(|it| it.expires_at),
             next_rotation: status.and_then(|it| it.next_rotation_time),
             previous: status.map_or(0, |it| it.previous.len()),
-            ..plain(&key)
+            ..plain(key.as_ref())
         });
     });
 }
@@ -51,19 +51,19 @@ fn keys(stores: &Stores, visit: &mut dyn FnMut(Resource<'_>)) {
 fn others(stores: &Stores, visit: &mut dyn FnMut(Resource<'_>)) {
     stores.provider_keys.each(|key| {
         let conditions = key.status.as_ref().map_or(&[][..], |it| &it.conditions);
-        visit(Resource { conditions, ..plain(&key) });
+        visit(Resource { conditions, ..plain(key.as_ref()) });
     });
     stores.projects.each(|settings| {
         let conditions = settings.status.as_ref().map_or(&[][..], |it| &it.conditions);
-        visit(Resource { conditions, ..plain(&settings) });
+        visit(Resource { conditions, ..plain(settings.as_ref()) });
     });
     stores.tokens.each(|token| {
         let conditions = token.status.as_ref().map_or(&[][..], |it| &it.conditions);
-        visit(Resource { conditions, expires_at: token.spec.expires_at, ..plain(&token) });
+        visit(Resource { conditions, expires_at: token.spec.expires_at, ..plain(token.as_ref()) });
     });
     stores.cluster_tokens.each(|token| {
         let conditions = token.status.as_ref().map_or(&[][..], |it| &it.conditions);
-        visit(Resource { conditions, expires_at: token.spec.token.expires_at, ..plain(&token) });
+        visit(Resource { conditions, expires_at: token.spec.token.expires_at, ..plain(token.as_ref()) });
     });
 }
 

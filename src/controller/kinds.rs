@@ -109,9 +109,7 @@ impl Stores {
     pub fn token(&self, token: &TokenRef) -> Option<AnyToken> {
         let (namespace, name) = (token.namespace.as_deref(), &token.name);
         match token.kind {
-            TokenKind::ConsoleToken => {
-                self.tokens.get(&cache::named(namespace, name)).map(AnyToken::from)
-            }
+            TokenKind::ConsoleToken => self.tokens.get(&cache::named(namespace, name)).map(AnyToken::from),
             TokenKind::ClusterConsoleToken => {
                 self.cluster_tokens.get(&cache::named(namespace, name)).map(AnyToken::from)
             }
@@ -127,7 +125,7 @@ impl Stores {
 
     /// Whether any object is made with that console token.
     pub fn has_work_with<K: Listed>(&self, token: &TokenRef) -> bool {
-        !K::cache(self).made_with(token).is_empty()
+        K::cache(self).has_made_with(token)
     }
 }
 

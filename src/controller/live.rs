@@ -223,7 +223,9 @@ impl<K: Managed> ObjectPort<K> for Live {
     }
 
     async fn release(&self, object: &K) -> kube::Result<K> {
-        object::release(&self.0.client, object).await.inspect(|made| self.0.memory.made(made))
+        let made = object::release(&self.0.client, object).await?;
+        self.0.memory.released(&made.uid().unwrap_or_default());
+        Ok(made)
     }
 
     fn wrote(&self, object: &Arc<K>) {
@@ -374,7 +376,7 @@ impl KeyPorts for Live {
         self.0.stores.keys.each_made_with(&token, |other| {
             if other.namespace() == namespace && other.uid() != uid {
                 // The cache may not show our own last write yet.
-                visit(&self.0.memory.newest(Arc::new(other)));
+                visit(&self.0.memory.newest(other));
             }
         });
     }

@@ -271,7 +271,7 @@ impl TokenPorts for Live {
 
     fn provider_keys_of(&self, token: &TokenRef) -> Vec<Arc<ProviderKey>> {
         let mut found = Vec::new();
-        self.0.stores.provider_keys.each_made_with(token, |key| found.push(Arc::new(key)));
+        self.0.stores.provider_keys.each_made_with(token, |key| found.push(key));
         found
     }
 

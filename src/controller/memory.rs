@@ -96,7 +96,9 @@ impl Memory {
     pub fn is_echo(&self, object: &impl ResourceExt) -> bool {
         let mut entries = self.entries();
         let uid = object.meta().uid.as_deref().unwrap_or_default();
-        let (Some(entry), Some(version)) = (entries.get_mut(&place(uid)), object::version(object)) else { return false };
+        let (Some(entry), Some(version)) = (entries.get_mut(&place(uid)), object::version(object)) else {
+            return false;
+        };
         let echo = version <= entry.own;
         if entry.own <= version {
             entry.written = None;

@@ -335,8 +335,7 @@ mod tests {
     #[test]
     fn an_older_listing_replaces_no_newer_one() {
         let newest = Newest::default();
-        let at =
-            |second| Arc::new(Listing::new(Timestamp::from_second(second).unwrap(), Vec::new()));
+        let at = |second| Arc::new(Listing::new(Timestamp::from_second(second).unwrap(), Vec::new()));
         newest.put(&at(2));
         newest.put(&at(1));
         assert_eq!(newest.get().map(|it| it.as_of), Some(at(2).as_of));

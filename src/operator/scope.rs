@@ -139,10 +139,7 @@ impl Scope {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn follow<K: Listed>(
-        self: Arc<Self>,
-        changes: impl Stream<Item = watcher::Result<Change<K>>>,
-    ) {
+    async fn follow<K: Listed>(self: Arc<Self>, changes: impl Stream<Item = watcher::Result<Change<K>>>) {
         let mut changes = std::pin::pin!(changes);
         while let Some(result) = changes.next().await {
             match result {

@@ -94,7 +94,9 @@ pub fn concerns(subject: &Subject<'_>, index: &Index<'_>) -> bool {
 /// Whether the listing shows the key of a create call whose outcome is unknown.
 fn found(subject: &Subject<'_>, record: &Record, index: &Index<'_>) -> bool {
     let pending = subject.claim.filter(|it| it.purpose == Purpose::Create && it.serial > record.settled);
-    pending.is_some_and(|claim| index.own(subject.identity).into_iter().any(|(serial, _)| serial == claim.serial))
+    pending.is_some_and(|claim| {
+        index.own(subject.identity).into_iter().any(|(serial, _)| serial == claim.serial)
+    })
 }
 
 /// Whether a missing previous key is listed again.

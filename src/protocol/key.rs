@@ -63,7 +63,7 @@ pub async fn pass<P: KeyPorts>(key: Arc<GatewayApiKey>, ports: P) -> Result<Pass
         return Ok(Pass::Rest(None));
     }
     let mut pass = KeyPass::new(key, ports);
-    if deleting { pass.cleanup().await } else { Box::pin(pass.apply()).await }
+    if deleting { Box::pin(pass.cleanup()).await } else { Box::pin(pass.apply()).await }
 }
 
 /// One pass over one key.
@@ -257,7 +257,7 @@ impl<P: KeyPorts> KeyPass<P> {
             }
             (unread, steps) = (false, steps + 1);
             if let Step::Rest(until) = decision.step {
-                return self.rest(&facts, &decision, &desired, until).await;
+                return Box::pin(self.rest(&facts, &decision, &desired, until)).await;
             }
             let account = match self
                 .token_state()
@@ -270,7 +270,8 @@ impl<P: KeyPorts> KeyPass<P> {
                 Some(Ok(account)) => account,
             };
             let act = Act { account, desired: &desired, rendering: &rendering, base_url, facts: &facts };
-            match self.act(&act, &decision).await? {
+            // Boxed like the other large parts: a pass holds the memory of the part that it is in, and of no other.
+            match Box::pin(self.act(&act, &decision)).await? {
                 Done::Taken => self.tell(&act, &decision),
                 Done::Again => {}
                 Done::Pass(pass) => return Ok(pass),
@@ -401,8 +402,7 @@ impl<P: KeyPorts> KeyPass<P> {
         }
         let view = latest.as_ref().map(|it| it.view(&self.identity));
         let external = key.spec.external_id.as_ref();
-        let external =
-            external.and_then(|id| latest.as_ref()?.key(id).cloned());
+        let external = external.and_then(|id| latest.as_ref()?.key(id).cloned());
         let asked = |name| object::annotation(key, name).cloned();
         let mut facts = Facts {
             now: self.ports.now(),
@@ -461,7 +461,7 @@ impl<P: KeyPorts> KeyPass<P> {
 
     async fn act(&mut self, act: &Act<'_, P::Vendor>, decision: &Decision) -> Result<Done, Error> {
         match &decision.step {
-            Step::Issue(serial) => self.issue(act, *serial, decision).await,
+            Step::Issue(serial) => Box::pin(self.issue(act, *serial, decision)).await,
             Step::Adopt(serial, id) => self.adopt(act, *serial, id).await,
             Step::Commit(serial, id) => self.commit_held(act, *serial, id).await,
             Step::BumpSerial(serial) => {

@@ -7,6 +7,7 @@
 //! | `KEYSMITH_BENCH_SIZES=1000,10000` | numbers of keys |
 //! | `KEYSMITH_BENCH_RUNS=5` | runs for each of them |
 //! | `KEYSMITH_BENCH_LATENCY=0,20` | latencies of the vendor, in milliseconds |
+//! | `KEYSMITH_BENCH_BINARY=FILE` | another operator than the one built beside this program: an earlier one, or one under a profiler |
 
 #![allow(
     clippy::unwrap_used,
@@ -64,18 +65,21 @@ async fn main() {
 
 fn numbers(variable: &str, default: &str) -> Vec<usize> {
     let text = std::env::var(variable).unwrap_or_else(|_| default.to_owned());
-    text.split(',').map(|it| it.trim().parse().unwrap_or_else(|_| panic!("{variable}: {it} is no number"))).collect()
+    text.split(',')
+        .map(|it| it.trim().parse().unwrap_or_else(|_| panic!("{variable}: {it} is no number")))
+        .collect()
 }
 
-/// One run: the floor, the operator, and the floor again on a control plane of its own.
+/// One run: the operator between two floors, so that a machine that becomes faster or slower shows in the figures.
 async fn measure(size: usize, latency: Duration) -> Run {
-    let mut run = Run::default();
+    let mut run = Run { accounts: size.div_ceil(stage::KEYS_PER_ACCOUNT) as f64, ..Run::default() };
     let stage = Stage::set(latency).await;
     stage.add_tokens(size + SINGLE_KEYS).await;
     single_keys_among_none(&stage, &mut run).await;
-    stage.add_keys("floor", 0, size).await;
-    run.floor_before = floor::make_keys(&stage).await.as_secs_f64();
-    stage.clear().await;
+    let own = cpu(std::process::id());
+    run.floor_before = floor_of(&stage, size, false).await;
+    run.floor_cpu_per_key_ms = (cpu(std::process::id()) - own).as_secs_f64() * 1e3 / size as f64;
+    run.rehearsed_before = floor_of(&stage, size, true).await;
     stage.add_keys("key", 0, size).await;
     let operator = creation(&stage, size, &mut run).await;
     run.single_among_all = single_keys(&stage, "late", size).await;
@@ -85,9 +89,17 @@ async fn measure(size: usize, latency: Duration) -> Run {
     drop(stage);
     let stage = Stage::set(latency).await;
     stage.add_tokens(size).await;
-    stage.add_keys("floor", 0, size).await;
-    run.floor_after = floor::make_keys(&stage).await.as_secs_f64();
+    run.rehearsed_after = floor_of(&stage, size, true).await;
+    run.floor_after = floor_of(&stage, size, false).await;
     run
+}
+
+/// Creates the resources, makes their keys with the floor client, and deletes all of it.
+async fn floor_of(stage: &Stage, size: usize, rehearsed: bool) -> f64 {
+    stage.add_keys("floor", 0, size).await;
+    let took = floor::make_keys(stage, rehearsed).await.as_secs_f64();
+    stage.clear().await;
+    took
 }
 
 async fn single_keys_among_none(stage: &Stage, run: &mut Run) {
@@ -181,7 +193,8 @@ async fn restart(stage: &Stage, run: &mut Run) {
     run.restart = settled.duration_since(began).as_secs_f64();
     let since = Requests::counted(&stage.client).await - before;
     run.restart_reads = since.of("GET", "secrets") as f64;
-    run.restart_writes = (since.of("PATCH", "gatewayapikeys/status") + since.of("PATCH", "gatewayapikeys")) as f64;
+    run.restart_writes =
+        (since.of("PATCH", "gatewayapikeys/status") + since.of("PATCH", "gatewayapikeys")) as f64;
     run.restart_calls = (stage.calls("", "").await - calls) as f64;
     run.restart_cpu_ms = cpu(operator.id()).as_secs_f64() * 1e3;
     (run.restart_resident_mb, run.restart_peak_mb) = memory(operator.id());
@@ -198,7 +211,8 @@ async fn idle(stage: &Stage, run: &mut Run) {
     tokio::time::sleep(Duration::from_secs(POLL * POLLS)).await;
     run.poll_cpu_ms = (cpu(operator.id()) - before).as_secs_f64() * 1e3 / POLLS as f64;
     let since = Requests::counted(&stage.client).await - requests;
-    run.idle_writes = (since.of("PATCH", "gatewayapikeys/status") + since.of("GET", "secrets")) as f64;
+    run.idle_writes = since.of("PATCH", "gatewayapikeys/status") as f64;
+    run.idle_reads = since.of("GET", "secrets") as f64;
     operator.kill();
 }
 
@@ -209,7 +223,9 @@ async fn quiet(process: &Process) -> Instant {
     loop {
         tokio::time::sleep(Duration::from_millis(20)).await;
         let now = cpu(process.id());
-        if now > last + Duration::from_millis(10) || now > last && since.elapsed() < Duration::from_millis(100) {
+        if now > last + Duration::from_millis(10)
+            || now > last && since.elapsed() < Duration::from_millis(100)
+        {
             (last, since) = (now, Instant::now());
         }
         if since.elapsed() > Duration::from_secs(1) {

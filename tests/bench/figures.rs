@@ -22,7 +22,8 @@ pub fn memory(process: u32) -> (f64, f64) {
     let text = std::fs::read_to_string(format!("/proc/{process}/status")).expect("the process runs");
     let megabytes = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a line of the kernel");
-        let kilobytes: f64 = line.trim_start_matches(':').trim_end_matches("kB").trim().parse().expect("a number");
+        let kilobytes: f64 =
+            line.trim_start_matches(':').trim_end_matches("kB").trim().parse().expect("a number");
         kilobytes * 1024.0 / 1e6
     };
     (megabytes("VmRSS"), megabytes("VmHWM"))

@@ -15,29 +15,38 @@ use std::time::{Duration, Instant};
 /// Page size of the lists, as in the operator.
 const PAGE: u32 = keysmith::cluster::watch::PAGE;
 
-/// Makes a key for every resource. Returns how long that took.
-pub async fn make_keys(stage: &Stage) -> Duration {
+/// Makes a key for every resource. Returns how long that took. `rehearsed`: with the dry run of each Secret that the promise
+/// costs that no key is made which could not be stored.
+pub async fn make_keys(stage: &Stage, rehearsed: bool) -> Duration {
     let began = Instant::now();
     let keys = super::stage::list(&stage.client, PAGE).await;
-    stream::iter(&keys).for_each_concurrent(CONCURRENCY, |key| make_key(stage, key)).await;
+    stream::iter(&keys).for_each_concurrent(CONCURRENCY, |key| make_key(stage, key, rehearsed)).await;
     began.elapsed()
 }
 
-async fn make_key(stage: &Stage, key: &GatewayApiKey) {
+async fn make_key(stage: &Stage, key: &GatewayApiKey, rehearsed: bool) {
     let (namespace, name) = (key.namespace().expect("a namespace"), key.name_any());
     let keys: Api<GatewayApiKey> = Api::namespaced(stage.client.clone(), &namespace);
+    let secrets: Api<Secret> = Api::namespaced(stage.client.clone(), &namespace);
+    if rehearsed {
+        let dry = PostParams { dry_run: true, ..PostParams::default() };
+        secrets.create(&dry, &secret(&namespace, &name, key, "fake-placeholder")).await.expect("the dry run");
+    }
     let params = PatchParams { field_manager: Some("keysmith".to_owned()), ..PatchParams::default() };
     let claim = json!({"serial": 1, "at": "2026-11-30T06:00:00.000000Z", "purpose": "Create", "mark": "abcdefghijklmnop"});
     let metadata = json!({"resourceVersion": key.resource_version(), "annotations": {"keysmith.dev/claim": claim.to_string()}});
-    let claimed = keys.patch(&name, &params, &Patch::Merge(json!({"metadata": metadata}))).await.expect("the claim");
-    let account: usize = key.spec.console_token_ref.name.trim_start_matches("account-").parse().expect("an account");
+    let claimed =
+        keys.patch(&name, &params, &Patch::Merge(json!({"metadata": metadata}))).await.expect("the claim");
+    let account: usize =
+        key.spec.console_token_ref.name.trim_start_matches("account-").parse().expect("an account");
     let path = format!("/edgee/v1/organizations/{}/api_keys", organization(account));
     let order = json!({"name": format!("Checkout backend [ks-abcdefgh-{name}-1]"), "type": "api"});
     let minted = stage.call(Method::POST, &path, &token(account), Some(order)).await;
-    let secret = secret(&namespace, &name, key, minted["secret"].as_str().unwrap_or("fake-secret-of-the-floor"));
-    let secrets: Api<Secret> = Api::namespaced(stage.client.clone(), &namespace);
+    let secret =
+        secret(&namespace, &name, key, minted["secret"].as_str().unwrap_or("fake-secret-of-the-floor"));
     secrets.create(&PostParams::default(), &secret).await.expect("the Secret");
-    let status = json!({"metadata": {"resourceVersion": claimed.resource_version()}, "status": status(&name)});
+    let status =
+        json!({"metadata": {"resourceVersion": claimed.resource_version()}, "status": status(&name)});
     keys.patch_status(&name, &params, &Patch::Merge(status)).await.expect("the status");
 }
 

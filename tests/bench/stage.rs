@@ -19,7 +19,7 @@ use std::time::Duration;
 /// Requests in flight of the floor client, and of what prepares a run.
 pub const CONCURRENCY: usize = 16;
 /// Keys of one account: fewer than the burst that a driver allows itself, so that no vendor limit counts.
-const KEYS_PER_ACCOUNT: usize = 40;
+pub const KEYS_PER_ACCOUNT: usize = 40;
 /// Number of namespaces that the keys are spread over.
 const NAMESPACES: usize = 10;
 /// Page size of lists.
@@ -78,7 +78,8 @@ impl Stage {
         std::fs::create_dir_all(&folder).expect("a folder in target");
         let kubeconfig = control_plane(&folder.join("plane"));
         let read = Kubeconfig::read_from(&kubeconfig).expect("a kubeconfig");
-        let mut config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.expect("a cluster");
+        let mut config =
+            Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.expect("a cluster");
         config.default_retry = false;
         let client = Client::try_from(config).expect("a client");
         let address = format!("127.0.0.1:{}", free_port());
@@ -86,7 +87,8 @@ impl Stage {
         let _emulating = Process::start(&folder, "emulator", emulate.args(["emulate", "--listen", &address]));
         let network = Network { private_hosts: ["127.0.0.1".to_owned()].into(), ..Network::default() };
         let transport = Https::new(network).expect("a transport");
-        let stage = Self { client, folder, emulator: format!("http://{address}"), transport, kubeconfig, _emulating };
+        let stage =
+            Self { client, folder, emulator: format!("http://{address}"), transport, kubeconfig, _emulating };
         stage.await_emulator().await;
         if !latency.is_zero() {
             let delay = json!({"effect": {"kind": "delay", "millis": latency.as_millis()}});
@@ -127,7 +129,8 @@ impl Stage {
 
     /// Starts the operator.
     pub fn operator(&self, arguments: &[&str]) -> Process {
-        let mut command = Command::new(binary());
+        let chosen = std::env::var_os("KEYSMITH_BENCH_BINARY").map(PathBuf::from);
+        let mut command = Command::new(chosen.unwrap_or_else(binary));
         command.args(["run", "--metrics-address", "127.0.0.1:0", "--allowed-endpoints", &self.emulator]);
         command.args(arguments).env("KUBECONFIG", &self.kubeconfig).env_remove("KEYSMITH_LOG_LEVEL");
         Process::start(&self.folder, "operator", &mut command)
@@ -141,7 +144,8 @@ impl Stage {
 
     async fn add_token(&self, account: usize) {
         let (organization, token, namespace) = (organization(account), token(account), namespace(account));
-        self.call(Method::POST, "/_emulator/edgee/organizations", "", Some(json!({"id": organization}))).await;
+        self.call(Method::POST, "/_emulator/edgee/organizations", "", Some(json!({"id": organization})))
+            .await;
         let grant = json!({"token": token, "organizations": [organization]});
         self.call(Method::POST, "/_emulator/edgee/tokens", "", Some(grant)).await;
         let name = format!("account-{account}");
@@ -149,7 +153,8 @@ impl Stage {
         let spaces: Api<Namespace> = Api::all(self.client.clone());
         // Accounts share namespaces: most of them exist already.
         let _ = spaces.create(&PostParams::default(), &object(space)).await;
-        let secret = json!({"metadata": {"name": name, "namespace": namespace}, "stringData": {"token": token}});
+        let secret =
+            json!({"metadata": {"name": name, "namespace": namespace}, "stringData": {"token": token}});
         create::<Secret>(&self.client, &namespace, secret).await;
         let spec = json!({
             "vendor": {"edgee": {"organizationId": organization}},
@@ -171,7 +176,12 @@ impl Stage {
         let account = number / KEYS_PER_ACCOUNT;
         let spec = json!({"consoleTokenRef": {"name": format!("account-{account}")}, "displayName": "Checkout backend"});
         let metadata = json!({"name": format!("{prefix}-{number}"), "namespace": namespace(account)});
-        create::<GatewayApiKey>(&self.client, &namespace(account), json!({"metadata": metadata, "spec": spec})).await;
+        create::<GatewayApiKey>(
+            &self.client,
+            &namespace(account),
+            json!({"metadata": metadata, "spec": spec}),
+        )
+        .await;
     }
 
     /// Every GatewayApiKey.

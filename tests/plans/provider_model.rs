@@ -407,6 +407,7 @@ pub fn token(uid: &str) -> ConsoleToken {
         mint: None,
         ca_bundle_ref: None,
         expires_at: None,
+        calls_per_second: None,
         usage: None,
     };
     let mut token = ConsoleToken::new(TOKEN, spec);

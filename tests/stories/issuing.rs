@@ -5,6 +5,7 @@ use crate::support::world::{World, key_spec};
 use keysmith::emulator::Effect;
 use keysmith::emulator::edgee::{DataPlaneAnswer, KeyKind};
 use keysmith::plan::naming::{Mark, NameStyle};
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use std::time::Duration;
 
@@ -32,7 +33,11 @@ pub async fn a_new_key_costs_three_writes_and_one_call_and_its_secret_works(worl
         "Kubernetes writes of a new key"
     );
     assert_eq!(world.vendor_writes(), [world.creation()], "vendor calls of a new key");
-    assert_eq!(world.looks_at_secret("checkout"), (0, 1), "what the watch shows of our own writes is no news");
+    assert_eq!(
+        world.looks_at_secret("checkout"),
+        (0, 1),
+        "what the watch shows of our own writes is no news"
+    );
     let key = world.only_key();
     let begins = match world.vendor_id.capabilities().names {
         NameStyle::Title => "Production Backend [ks-",
@@ -59,13 +64,45 @@ pub async fn a_settled_key_costs_nothing(world: &mut World) {
     world.pass(Duration::from_secs(60), Duration::from_secs(2)).await;
     let (writes, calls) = (world.writes().len(), world.vendor_writes().len());
     let before = world.asked().len();
+    let reads = |world: &World| ["one", "two", "three"].map(|name| world.looks_at_secret(name).0);
     world.pass(Duration::from_secs(86_400), Duration::from_secs(10)).await;
+    assert_eq!(reads(world), [0; 3], "reads of Secrets that nobody changed");
     assert_eq!(world.writes()[writes..], Vec::<String>::new(), "writes at rest");
     assert_eq!(world.vendor_writes().len(), calls, "vendor calls at rest");
     // One listing per poll, whatever the number of keys: a day of five-minute polls, or ten seconds of two.
     let polls = world.asked().len() - before;
     let most = if world.is_simulated() { 86_400 / 270 + 1 } else { 7 };
     assert!(polls <= most, "{polls} calls");
+}
+
+/// A restart reads a Secret only if somebody changed it meanwhile, and what was changed is set right.
+pub async fn a_restart_reads_only_the_secrets_that_somebody_changed(world: &mut World) {
+    world.token().await;
+    for name in ["untouched", "labelled", "edited"] {
+        world.key(name, json!({})).await;
+    }
+    world.stop().await;
+    for (name, edit) in [
+        ("labelled", json!({"metadata": {"labels": {"team": "shop"}}})),
+        ("edited", json!({"stringData": {"added": "by somebody"}})),
+    ] {
+        world.secrets().patch(name, &PatchParams::default(), &Patch::Merge(edit)).await.unwrap();
+    }
+    let (writes, calls) = (world.writes().len(), world.vendor_writes().len());
+    world.start().await;
+    world
+        .eventually("the edited Secret is right again", async || match world.entry("edited", "added").await {
+            None => Ok(()),
+            Some(_) => Err("it has the entry that somebody added".to_owned()),
+        })
+        .await;
+    world.pass(Duration::from_secs(60), Duration::from_secs(3)).await;
+    let [untouched, labelled, edited] =
+        ["untouched", "labelled", "edited"].map(|name| world.looks_at_secret(name).0);
+    assert_eq!((untouched, labelled), (0, 1), "reads of Secrets that are right");
+    assert!(edited >= 1, "{edited} reads of the edited Secret");
+    assert_eq!(world.writes()[writes..], ["update secrets"], "only the edited Secret is written");
+    assert_eq!(world.vendor_writes().len(), calls, "calls that change something");
 }
 
 pub async fn every_field_reaches_the_vendor(world: &mut World) {
@@ -226,6 +263,8 @@ pub async fn a_restart_with_settled_keys_writes_nothing_and_calls_once(world: &m
     world.start().await;
     world.pass(Duration::from_secs(120), Duration::from_millis(1200)).await;
     assert_eq!(world.writes()[writes..], Vec::<String>::new());
+    let reads: usize = (0..20).map(|number| world.looks_at_secret(&format!("key-{number}")).0).sum();
+    assert_eq!(reads, 0, "reads of Secrets that nobody changed");
     let after: Vec<_> = world.asked()[calls..].iter().map(|it| it.method.clone()).collect();
     assert_eq!(after, ["GET"], "one listing verifies the token and every key");
 }
