@@ -122,10 +122,10 @@ impl<'de, K> Deserialize<'de> for Cached<K> {
 
 impl<K: Managed> Cached<K> {
     /// The whole object, or why it cannot be decoded.
-    pub fn open(&self) -> Result<Arc<K>, Undecodable> {
+    pub fn open(&self) -> Result<Arc<K>, Box<Undecodable>> {
         match &self.content {
             Content::Open(object) => Ok(Arc::clone(object)),
-            Content::Undecodable(why) => Err(why.as_ref().clone()),
+            Content::Undecodable(why) => Err(why.clone()),
             Content::Packed { bytes, dictionary } => {
                 let text = block::decompress_size_prepended_with_dict(bytes, dictionary);
                 let text = text.map_err(|error| self.unopened(&error))?;
@@ -135,8 +135,8 @@ impl<K: Managed> Cached<K> {
     }
 
     /// What was packed can be unpacked; if not, the object is told as one that cannot be decoded.
-    fn unopened(&self, error: &dyn fmt::Display) -> Undecodable {
-        Undecodable { meta: self.meta.clone(), error: error.to_string() }
+    fn unopened(&self, error: &dyn fmt::Display) -> Box<Undecodable> {
+        Box::new(Undecodable { meta: self.meta.clone(), error: error.to_string() })
     }
 
     /// The object, if it can be decoded.

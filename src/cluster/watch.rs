@@ -45,7 +45,7 @@ pub fn objects<K: Managed>(
     namespace: Option<&str>,
 ) -> Watched<K, impl Stream<Item = watcher::Result<Change<K>>> + Send + 'static> {
     let api: Api<DeserializeGuard<K>> = object::within(client, namespace);
-    let (cache, mut filler) = Filler::new();
+    let (cache, mut writer) = Filler::new();
     let filled = CancellationToken::new();
     // An operator of listed namespaces has no rights on cluster-scoped kinds, and uses none.
     let watched = namespace.is_none() || K::Scope::NAMESPACED;
@@ -58,7 +58,7 @@ pub fn objects<K: Managed>(
             object.managed_fields_mut().clear();
         })
         .try_filter_map(move |event| {
-            let news = filler.take(&event);
+            let news = writer.take(&event);
             if matches!(event, watcher::Event::InitDone) {
                 listed.cancel();
             }
@@ -142,13 +142,11 @@ fn touched(event: &watcher::Event<PartialObjectMeta<Secret>>, versions: &Version
     let owner = |it: &OwnerReference| Owner { kind: it.kind.clone(), name: it.name.clone() };
     let owner = secret.owner_references().iter().find(ours).map(owner);
     let (namespace, name, version) = (object::namespace(secret), secret.name_any(), object::version(secret));
-    let echo = match version.filter(|_| owner.is_some() && !gone) {
-        Some(version) => versions.saw(&namespace, &name, version),
-        None => {
-            versions.lost(&namespace, &name, version);
-            false
-        }
-    };
+    let present = version.filter(|_| owner.is_some() && !gone);
+    let echo = present.is_some_and(|version| versions.saw(&namespace, &name, version));
+    if present.is_none() {
+        versions.lost(&namespace, &name, version);
+    }
     Some(Touched {
         owner,
         held: hold::is_held(secret.finalizers()),

@@ -418,7 +418,7 @@ impl KeyPorts for Live {
     }
 
     async fn issue(&self, section: Issue<Self>) -> Option<Result<Issued, Error>> {
-        self.0.critical.run(section.run()).await
+        Box::pin(self.0.critical.run(section.run())).await
     }
 }
 

@@ -76,6 +76,7 @@ fn without_expiry(held: &Held) -> Held {
 mod tests {
     use super::*;
     use crate::plan::listing::KeyId;
+    use std::collections::BTreeMap;
 
     fn served() -> Record {
         Record { id: Some(KeyId("key_1".to_owned())), serial: Some(Serial(3)), ..Record::default() }
@@ -142,10 +143,10 @@ mod tests {
             kind: kind.to_owned(),
             labels,
             annotations,
-            data: Default::default(),
+            data: BTreeMap::new(),
             keep_previous: false,
         };
-        let none = Default::default;
+        let none = BTreeMap::new;
         let rendering = |used: &str| Rendering { all: "all".to_owned(), used: used.to_owned() };
         let hashes = [
             plan_hash(&plan("a", "Opaque", none(), none()), &rendering("1")),

@@ -78,7 +78,7 @@ async fn measure(size: usize, latency: Duration) -> Run {
     single_keys_among_none(&stage, &mut run).await;
     let own = cpu(std::process::id());
     run.floor_before = floor_of(&stage, size, false).await;
-    run.floor_cpu_per_key_ms = (cpu(std::process::id()) - own).as_secs_f64() * 1e3 / size as f64;
+    run.floor_cpu_per_key_ms = cpu(std::process::id()).saturating_sub(own).as_secs_f64() * 1e3 / size as f64;
     run.rehearsed_before = floor_of(&stage, size, true).await;
     stage.add_keys("key", 0, size).await;
     let operator = creation(&stage, size, &mut run).await;
@@ -135,7 +135,7 @@ async fn creation(stage: &Stage, size: usize, run: &mut Run) -> Process {
     };
     quiet(&operator).await;
     let since = Requests::counted(&stage.client).await - before;
-    let per_key = |count: u64| count as f64 / size as f64;
+    let per_key = |count: f64| count / size as f64;
     run.writes_per_key = per_key(
         since.of("PATCH", "gatewayapikeys")
             + since.of("POST", "secrets")
@@ -145,7 +145,7 @@ async fn creation(stage: &Stage, size: usize, run: &mut Run) -> Process {
     run.reads_per_key = per_key(since.of("GET", "secrets") + since.of("GET", "gatewayapikeys"));
     run.dry_runs_per_key = per_key(since.dry_runs("secrets"));
     run.events_per_key = per_key(since.of("POST", "events") + since.of("PATCH", "events"));
-    run.calls_per_key = per_key(stage.calls("POST", "/api_keys").await - minted);
+    run.calls_per_key = per_key((stage.calls("POST", "/api_keys").await - minted) as f64);
     run.cpu_per_key_ms = cpu(operator.id()).as_secs_f64() * 1e3 / size as f64;
     (run.resident_mb, run.peak_mb) = memory(operator.id());
     operator
@@ -192,9 +192,8 @@ async fn restart(stage: &Stage, run: &mut Run) {
     let settled = quiet(&operator).await;
     run.restart = settled.duration_since(began).as_secs_f64();
     let since = Requests::counted(&stage.client).await - before;
-    run.restart_reads = since.of("GET", "secrets") as f64;
-    run.restart_writes =
-        (since.of("PATCH", "gatewayapikeys/status") + since.of("PATCH", "gatewayapikeys")) as f64;
+    run.restart_reads = since.of("GET", "secrets");
+    run.restart_writes = since.of("PATCH", "gatewayapikeys/status") + since.of("PATCH", "gatewayapikeys");
     run.restart_calls = (stage.calls("", "").await - calls) as f64;
     run.restart_cpu_ms = cpu(operator.id()).as_secs_f64() * 1e3;
     (run.restart_resident_mb, run.restart_peak_mb) = memory(operator.id());
@@ -209,10 +208,10 @@ async fn idle(stage: &Stage, run: &mut Run) {
     tokio::time::sleep(Duration::from_secs(POLL)).await;
     let (before, requests) = (cpu(operator.id()), Requests::counted(&stage.client).await);
     tokio::time::sleep(Duration::from_secs(POLL * POLLS)).await;
-    run.poll_cpu_ms = (cpu(operator.id()) - before).as_secs_f64() * 1e3 / POLLS as f64;
+    run.poll_cpu_ms = cpu(operator.id()).saturating_sub(before).as_secs_f64() * 1e3 / POLLS as f64;
     let since = Requests::counted(&stage.client).await - requests;
-    run.idle_writes = since.of("PATCH", "gatewayapikeys/status") as f64;
-    run.idle_reads = since.of("GET", "secrets") as f64;
+    run.idle_writes = since.of("PATCH", "gatewayapikeys/status");
+    run.idle_reads = since.of("GET", "secrets");
     operator.kill();
 }
 

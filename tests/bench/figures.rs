@@ -31,7 +31,7 @@ pub fn memory(process: u32) -> (f64, f64) {
 
 /// Requests that the API server counted: by verb, resource (with its subresource), and whether it was a dry run.
 #[derive(Clone, Debug, Default)]
-pub struct Requests(BTreeMap<(String, String, bool), u64>);
+pub struct Requests(BTreeMap<(String, String, bool), f64>);
 
 impl Requests {
     /// What it counted so far.
@@ -50,18 +50,18 @@ impl Requests {
                 None => resource.to_owned(),
             };
             let key = (verb.to_owned(), resource, label("dry_run") == Some("All"));
-            *counts.entry(key).or_default() += value.parse::<f64>().unwrap_or_default() as u64;
+            *counts.entry(key).or_default() += value.parse::<f64>().unwrap_or_default();
         }
         Self(counts)
     }
 
     /// Requests of that verb on that resource, without dry runs.
-    pub fn of(&self, verb: &str, resource: &str) -> u64 {
+    pub fn of(&self, verb: &str, resource: &str) -> f64 {
         self.0.get(&(verb.to_owned(), resource.to_owned(), false)).copied().unwrap_or_default()
     }
 
     /// Dry runs on that resource.
-    pub fn dry_runs(&self, resource: &str) -> u64 {
+    pub fn dry_runs(&self, resource: &str) -> f64 {
         let dry = self.0.iter().filter(|((_, of, dry), _)| *dry && of == resource);
         dry.map(|(_, count)| count).sum()
     }
@@ -71,7 +71,7 @@ impl Sub for Requests {
     type Output = Self;
 
     fn sub(self, before: Self) -> Self {
-        let since = |(key, count): (_, u64)| {
+        let since = |(key, count): (_, f64)| {
             let earlier = before.0.get(&key).copied().unwrap_or_default();
             (key, count - earlier)
         };

@@ -1,7 +1,7 @@
 //! The floor client: only the requests that nothing can do without, with the same HTTP stack and no operator around them.
 //! For a new key these are three writes (claim, Secret, status) and one vendor call; for a restart, the lists.
 
-use super::stage::{CONCURRENCY, Stage, organization, token};
+use super::stage::{CONCURRENCY, Stage, floor_organization, token};
 use futures::{StreamExt, stream};
 use http::Method;
 use k8s_openapi::api::core::v1::Secret;
@@ -39,7 +39,7 @@ async fn make_key(stage: &Stage, key: &GatewayApiKey, rehearsed: bool) {
         keys.patch(&name, &params, &Patch::Merge(json!({"metadata": metadata}))).await.expect("the claim");
     let account: usize =
         key.spec.console_token_ref.name.trim_start_matches("account-").parse().expect("an account");
-    let path = format!("/edgee/v1/organizations/{}/api_keys", organization(account));
+    let path = format!("/edgee/v1/organizations/{}/api_keys", floor_organization(account));
     let order = json!({"name": format!("Checkout backend [ks-abcdefgh-{name}-1]"), "type": "api"});
     let minted = stage.call(Method::POST, &path, &token(account), Some(order)).await;
     let secret =

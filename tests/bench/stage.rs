@@ -68,7 +68,8 @@ pub struct Stage {
     pub emulator: String,
     transport: Https,
     kubeconfig: PathBuf,
-    _emulating: Process,
+    #[expect(dead_code, reason = "it ends with the stage")]
+    emulating: Process,
 }
 
 impl Stage {
@@ -84,11 +85,11 @@ impl Stage {
         let client = Client::try_from(config).expect("a client");
         let address = format!("127.0.0.1:{}", free_port());
         let mut emulate = Command::new(binary());
-        let _emulating = Process::start(&folder, "emulator", emulate.args(["emulate", "--listen", &address]));
+        let emulating = Process::start(&folder, "emulator", emulate.args(["emulate", "--listen", &address]));
         let network = Network { private_hosts: ["127.0.0.1".to_owned()].into(), ..Network::default() };
         let transport = Https::new(network).expect("a transport");
         let stage =
-            Self { client, folder, emulator: format!("http://{address}"), transport, kubeconfig, _emulating };
+            Self { client, folder, emulator: format!("http://{address}"), transport, kubeconfig, emulating };
         stage.await_emulator().await;
         if !latency.is_zero() {
             let delay = json!({"effect": {"kind": "delay", "millis": latency.as_millis()}});
@@ -144,9 +145,12 @@ impl Stage {
 
     async fn add_token(&self, account: usize) {
         let (organization, token, namespace) = (organization(account), token(account), namespace(account));
-        self.call(Method::POST, "/_emulator/edgee/organizations", "", Some(json!({"id": organization})))
-            .await;
-        let grant = json!({"token": token, "organizations": [organization]});
+        // The floor client has an organization of its own: what it made is in no listing of the operator.
+        let organizations = [organization.clone(), floor_organization(account)];
+        for id in &organizations {
+            self.call(Method::POST, "/_emulator/edgee/organizations", "", Some(json!({"id": id}))).await;
+        }
+        let grant = json!({"token": token, "organizations": organizations});
         self.call(Method::POST, "/_emulator/edgee/tokens", "", Some(grant)).await;
         let name = format!("account-{account}");
         let space = json!({"metadata": {"name": namespace}});
@@ -210,8 +214,13 @@ impl Drop for Stage {
 }
 
 /// The organization of an account at the emulated vendor.
-pub fn organization(account: usize) -> String {
+fn organization(account: usize) -> String {
     format!("org_{account}")
+}
+
+/// That of the floor client.
+pub fn floor_organization(account: usize) -> String {
+    format!("org_floor_{account}")
 }
 
 /// The obviously fake token of an account.
