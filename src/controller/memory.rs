@@ -16,6 +16,8 @@ use std::time::Duration;
 struct Entry {
     /// The object as our own last write returned it; the watch cache may lag.
     written: Option<Arc<dyn Any + Send + Sync>>,
+    /// Its version; 0 if that is not a number.
+    written_version: u64,
     /// The newest version that our own writes made; 0 for none.
     own: u64,
     /// Whether the running pass read the object again, so that its writes may be made on what it did not act upon.
@@ -54,6 +56,9 @@ impl Entry {
             && self.remembered.is_blank()
             && self.holds.is_none()
             && self.compared.is_none()
+            && self.failures == 0
+            && self.stale == 0
+            && !self.read_again
     }
 }
 
@@ -63,13 +68,23 @@ impl Memory {
     }
 
     fn with<T>(&self, uid: &str, change: impl FnOnce(&mut Entry) -> T) -> T {
-        change(self.entries().entry(place(uid)).or_default())
+        let (mut entries, place) = (self.entries(), place(uid));
+        let entry = entries.entry(place).or_default();
+        let result = change(entry);
+        // A look alone leaves nothing: every poll looks at every key.
+        if entry.is_blank() {
+            entries.remove(&place);
+        }
+        result
     }
 
     /// Caches the object that our own write returned.
     pub fn wrote<K: Managed>(&self, object: Arc<K>) {
         let uid = object.uid().unwrap_or_default();
-        self.with(&uid, |entry| entry.written = Some(object));
+        self.with(&uid, |entry| {
+            entry.written_version = object::version(object.as_ref()).unwrap_or(0);
+            entry.written = Some(object);
+        });
     }
 
     /// Records that our own write made this version. Such a write succeeds only on the version that its pass began with, so
@@ -100,8 +115,10 @@ impl Memory {
             return false;
         };
         let echo = version <= entry.own;
-        if entry.own <= version {
+        if entry.written_version <= version {
             entry.written = None;
+        }
+        if entry.own <= version {
             entry.own = 0;
         }
         echo
@@ -203,5 +220,52 @@ impl Memory {
     /// Forgets a deleted object.
     pub fn forget(&self, uid: &str) {
         self.entries().remove(&place(uid));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::GatewayApiKey;
+    use serde_json::json;
+
+    fn key(version: u64) -> Arc<GatewayApiKey> {
+        let metadata = json!({"name": "a", "namespace": "shop", "uid": "uid", "resourceVersion": version.to_string()});
+        let spec = json!({"consoleTokenRef": {"name": "edgee"}});
+        let object = json!({"apiVersion": "keysmith.dev/v1alpha1", "kind": "GatewayApiKey", "metadata": metadata, "spec": spec});
+        Arc::new(serde_json::from_value(object).unwrap())
+    }
+
+    #[test]
+    fn what_a_pass_wrote_on_what_it_had_read_is_an_echo_and_nothing_else_is() {
+        let memory = Memory::default();
+        assert!(!memory.is_echo(key(5).as_ref()), "somebody else made it");
+        memory.made(key(7).as_ref());
+        memory.wrote(key(7));
+        assert_eq!(memory.newest(key(5)), key(7), "the cache lags");
+        assert!(memory.is_echo(key(6).as_ref()) && memory.is_echo(key(7).as_ref()));
+        assert!(!memory.is_echo(key(8).as_ref()), "somebody else made it");
+        memory.reads_again(key(8).as_ref());
+        memory.made(key(9).as_ref());
+        memory.wrote(key(9));
+        assert!(!memory.is_echo(key(8).as_ref()), "the pass read it, and did not begin with it");
+        assert_eq!(memory.newest(key(8)), key(9));
+        assert!(!memory.is_echo(key(9).as_ref()));
+        memory.rested("uid");
+        memory.made(key(12).as_ref());
+        assert!(memory.is_echo(key(12).as_ref()), "the next pass begins with what is there");
+    }
+
+    #[test]
+    fn a_look_alone_leaves_nothing() {
+        let memory = Memory::default();
+        assert_eq!(memory.newest(key(5)), key(5));
+        memory.remember("uid", |it| it.stale_before());
+        assert!(!memory.is_echo(key(5).as_ref()));
+        assert!(memory.entries().is_empty());
+        memory.failed("uid");
+        assert_eq!(memory.entries().len(), 1);
+        memory.rested("uid");
+        assert!(memory.entries().is_empty());
     }
 }
