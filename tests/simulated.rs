@@ -236,7 +236,8 @@ mod crowds {
     tell_at!(edenai_v2 EdenAiV2 crowds: eight_namespaces_of_one_account_share_its_budget);
     tell_at!(edgee Edgee crowds: watched_namespaces_of_one_account_list_it_once_per_poll,
         a_vendor_that_hangs_delays_no_key_of_another_account,
-        namespaces_of_one_account_take_turns_and_a_leak_comes_first);
+        namespaces_of_one_account_take_turns_and_a_leak_comes_first,
+        keys_are_made_at_the_rate_that_the_token_is_given, a_vendor_that_throttles_is_called_less);
     tell_at!(edenai_v3 EdenAiV3 crowds: eight_namespaces_of_one_account_share_its_budget,
         watched_namespaces_of_one_account_list_it_once_per_poll);
 }

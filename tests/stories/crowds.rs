@@ -20,6 +20,45 @@ pub async fn many_keys_wait_for_a_rate_limit_permit_and_none_takes_a_second_seri
     assert_eq!(world.vendor().created_total(), 60);
 }
 
+/// The rate of the ConsoleToken holds for its account, and an edit of it from then on. A vendor that allows less than that
+/// refuses few calls: its refusals halve the rate.
+pub async fn keys_are_made_at_the_rate_that_the_token_is_given(world: &mut World) {
+    world.token().await;
+    let give = async |world: &World, rate: u32| {
+        let rate = json!({"spec": {"callsPerSecond": rate}});
+        world.edit("ConsoleToken", "edgee", rate).await.unwrap();
+        world.pass(Duration::from_secs(2), Duration::ZERO).await;
+    };
+    give(world, 1).await;
+    for number in 0..60 {
+        world.create("GatewayApiKey", &format!("key-{number}"), key_spec(json!({}))).await;
+    }
+    world.pass(Duration::from_secs(20), Duration::ZERO).await;
+    let slowly = world.keys().len();
+    assert!((8..=26).contains(&slowly), "{slowly} keys in twenty seconds at one call per second");
+    give(world, 500).await;
+    world.pass(Duration::from_secs(15), Duration::ZERO).await;
+    assert_eq!(world.keys().len(), 60, "none waits any longer");
+}
+
+/// See the story before: here the token says more than the vendor allows.
+pub async fn a_vendor_that_throttles_is_called_less(world: &mut World) {
+    let limit = Limit::new(3);
+    everywhere(world, Some(limit.clone())).await;
+    world.token().await;
+    world.edit("ConsoleToken", "edgee", json!({"spec": {"callsPerSecond": 100}})).await.unwrap();
+    for number in 0..300 {
+        world.create("GatewayApiKey", &format!("key-{number}"), key_spec(json!({}))).await;
+    }
+    let began = Instant::now();
+    for number in 0..300 {
+        world.ready("GatewayApiKey", &format!("key-{number}")).await;
+    }
+    let (took, refused) = (began.elapsed().as_secs(), limit.refused());
+    assert!(took < 300, "{took} s for 300 keys at three calls per second");
+    assert!(refused < 60, "{refused} calls were refused");
+}
+
 /// Restarts the operator for all namespaces, at a vendor with that rate limit.
 async fn everywhere(world: &mut World, limit: Option<Limit>) {
     world.stop().await;
