@@ -42,6 +42,9 @@ const RECONCILE_DEADLINE: Duration = Duration::from_secs(180);
 /// Interval after which every object is reconciled again, in case events were missed.
 const RESYNC: SignedDuration = SignedDuration::from_hours(10);
 
+/// Interval at which an object looks for its console token, which should have enqueued it by then.
+const AWAIT_TOKEN: Duration = Duration::from_secs(60);
+
 /// A kind and how it is reconciled.
 pub trait Subject: Listed {
     /// One pass: observe, decide, act, report, repeated until the object is at rest.
@@ -148,7 +151,7 @@ async fn attempt<K: Subject>(cached: Arc<Cached<K>>, context: Arc<Context>) -> R
         }
     };
     if awaits_token(object.as_ref(), &context) {
-        return Ok(Action::await_change());
+        return Ok(Action::requeue(AWAIT_TOKEN));
     }
     match turn(object.as_ref(), &context) {
         Some(turn) => {

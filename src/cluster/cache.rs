@@ -323,16 +323,14 @@ impl<K: Managed> Filler<K> {
     /// Takes an event into the cache. Returns whether it is news: an object that is new or that changed otherwise than in
     /// its status.
     pub fn take(&mut self, event: &watcher::Event<DeserializeGuard<K>>) -> bool {
-        let cache = self.cache.clone();
+        let (cache, mut former) = (self.cache.clone(), None);
         let before = |it: &Cached<K>| cache.store.get(&reference_of(it));
         let (event, news) = match event {
             watcher::Event::Apply(object) => {
                 let cached = self.pack(object);
                 let before = before(&cached);
-                if let Some(before) = &before {
-                    self.unindex(before);
-                }
                 self.count(before.as_deref(), Some(&cached));
+                former = before.clone().filter(|it| it.token != cached.token);
                 let news = is_news(before.as_deref(), &cached);
                 (watcher::Event::Apply(cached), news)
             }
@@ -343,18 +341,22 @@ impl<K: Managed> Filler<K> {
             }
             watcher::Event::Delete(object) => {
                 let cached = self.pack(object);
-                self.count(before(&cached).as_deref(), None);
+                former = before(&cached);
+                self.count(former.as_deref(), None);
                 (watcher::Event::Delete(cached), false)
             }
             watcher::Event::Init => (watcher::Event::Init, false),
             watcher::Event::InitDone => (watcher::Event::InitDone, false),
         };
         self.writer.apply_watcher_event(&event);
+        // The new entry comes first: nothing may miss an object that was and is there.
         match &event {
             watcher::Event::Apply(cached) => self.index(cached),
-            watcher::Event::Delete(cached) => self.unindex(cached),
             watcher::Event::InitDone => self.index_all(),
-            watcher::Event::Init | watcher::Event::InitApply(_) => {}
+            _ => {}
+        }
+        if let Some(former) = &former {
+            self.unindex(former);
         }
         news
     }

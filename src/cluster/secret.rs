@@ -38,11 +38,11 @@ impl Secrets {
         Self { versions: versions.clone(), ..self }
     }
 
-    fn wrote(&self, stored: &Secret, write: Write) {
+    fn wrote(&self, stored: &Secret, write: Write, made: bool) {
         if write == Write::Stored
             && let (Some(name), Some(version)) = (&stored.metadata.name, object::version(stored))
         {
-            self.versions.wrote(&self.namespace, name, version);
+            self.versions.wrote(&self.namespace, name, version, made);
         }
     }
 
@@ -93,13 +93,13 @@ impl SecretPort for Secrets {
 
     async fn create(&self, secret: &Secret, write: Write) -> kube::Result<Secret> {
         let stored = self.api.create(&parameters(write), secret).await?;
-        self.wrote(&stored, write);
+        self.wrote(&stored, write, true);
         Ok(stored)
     }
 
     async fn replace(&self, name: &str, secret: &Secret, write: Write) -> kube::Result<Secret> {
         let stored = self.api.replace(name, &parameters(write), secret).await?;
-        self.wrote(&stored, write);
+        self.wrote(&stored, write, false);
         Ok(stored)
     }
 }

@@ -1,7 +1,7 @@
 //! Watches. Secrets are watched by metadata only, and not stored: memory does not grow with Secrets of other
 //! applications.
 
-use super::cache::{Cache, Filler};
+use super::cache::{self, Cache, Cached, Filler};
 use super::hold;
 use super::object::{self, Managed, Placement};
 use super::versions::Versions;
@@ -11,6 +11,7 @@ use futures::{Stream, StreamExt, TryStreamExt, future, stream};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use std::time::Duration;
@@ -20,9 +21,10 @@ use tokio_util::sync::CancellationToken;
 pub const PAGE: u32 = 50;
 /// Interval of relists: a watch that lost an event would otherwise never notice.
 const RELIST: Duration = Duration::from_hours(1);
+
 /// A kind that is watched.
 pub struct Watched<K: Managed, S> {
-    /// Every object that was added or changed.
+    /// What the watch shows.
     pub changes: S,
     /// All objects of the kind.
     pub cache: Cache<K>,
@@ -31,12 +33,17 @@ pub struct Watched<K: Managed, S> {
     pub filled: CancellationToken,
 }
 
-/// An object that was added or changed.
-pub struct Change<K> {
-    /// The object.
-    pub object: DeserializeGuard<K>,
-    /// Whether anything but its status changed: no resource is enqueued by its own report.
-    pub news: bool,
+/// What a watch shows.
+pub enum Change<K: Managed> {
+    /// An object that was added or changed.
+    One {
+        /// The object.
+        object: DeserializeGuard<K>,
+        /// Whether anything but its status changed: no resource is enqueued by its own report.
+        news: bool,
+    },
+    /// The objects that a complete list shows as new or changed. They are told once the cache has them.
+    Listed(Vec<ObjectRef<Cached<K>>>),
 }
 
 /// Watches the objects of a kind.
@@ -46,6 +53,7 @@ pub fn objects<K: Managed>(
 ) -> Watched<K, impl Stream<Item = watcher::Result<Change<K>>> + Send + 'static> {
     let api: Api<DeserializeGuard<K>> = object::within(client, namespace);
     let (cache, mut writer) = Filler::new();
+    let mut found = Vec::new();
     let filled = CancellationToken::new();
     // An operator of listed namespaces has no rights on cluster-scoped kinds, and uses none.
     let watched = namespace.is_none() || K::Scope::NAMESPACED;
@@ -59,12 +67,15 @@ pub fn objects<K: Managed>(
         })
         .try_filter_map(move |event| {
             let news = writer.take(&event);
-            if matches!(event, watcher::Event::InitDone) {
-                listed.cancel();
-            }
             future::ready(Ok(match event {
-                watcher::Event::Apply(object) | watcher::Event::InitApply(object) => {
-                    Some(Change { object, news })
+                watcher::Event::Apply(object) => Some(Change::One { object, news }),
+                watcher::Event::InitApply(object) if news => {
+                    found.push(cache::named(object.namespace().as_deref(), &object.name_any()));
+                    None
+                }
+                watcher::Event::InitDone => {
+                    listed.cancel();
+                    Some(Change::Listed(std::mem::take(&mut found)))
                 }
                 _ => None,
             }))
@@ -116,7 +127,7 @@ pub fn secrets(
         future::ready(match result {
             Ok(event) => touched(&event, &versions),
             Err(error) => {
-                versions.forget();
+                versions.breaks();
                 let error = super::brief_watch(&error);
                 tracing::warn!(kind = "Secret", error, "a watch broke; it starts again by itself");
                 None
@@ -135,8 +146,11 @@ fn touched(event: &watcher::Event<PartialObjectMeta<Secret>>, versions: &Version
             versions.list_ends();
             return None;
         }
-        watcher::Event::InitApply(secret) | watcher::Event::Apply(secret) => (secret, false),
-        watcher::Event::Delete(secret) => (secret, true),
+        watcher::Event::InitApply(secret) => (secret, false),
+        watcher::Event::Apply(secret) | watcher::Event::Delete(secret) => {
+            versions.goes_on();
+            (secret, matches!(event, watcher::Event::Delete(_)))
+        }
     };
     let ours = |it: &&OwnerReference| it.api_version.split('/').next() == Some(GROUP);
     let owner = |it: &OwnerReference| Owner { kind: it.kind.clone(), name: it.name.clone() };

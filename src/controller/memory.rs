@@ -35,9 +35,15 @@ struct Entry {
 /// How many of the last released resources are remembered.
 const RELEASED: usize = 1024;
 
+/// How many of the last own writes are kept although the watch shows them: a pass that began with the object before may ask
+/// for them a moment later.
+const SHOWN: usize = 64;
+
 /// What is remembered, by UID.
 #[derive(Default)]
 pub struct Memory {
+    /// The last own writes that the watch showed, with the versions that it showed.
+    shown: Mutex<VecDeque<(u128, u64)>>,
     entries: Mutex<HashMap<u128, Entry>>,
     released: Mutex<VecDeque<String>>,
 }
@@ -46,6 +52,18 @@ pub struct Memory {
 fn place(uid: &str) -> u128 {
     let bytes = hash::digest(&[uid.as_bytes()]);
     bytes.iter().take(16).fold(0, |place, byte| place << 8 | u128::from(*byte))
+}
+
+/// Forgets an own write up to that version, and the entry with it if nothing else is remembered.
+fn drop_written(entries: &mut HashMap<u128, Entry>, place: u128, version: u64) {
+    if let Some(entry) = entries.get_mut(&place)
+        && entry.written_version <= version
+    {
+        entry.written = None;
+        if entry.is_blank() {
+            entries.remove(&place);
+        }
+    }
 }
 
 impl Entry {
@@ -111,15 +129,22 @@ impl Memory {
     pub fn is_echo(&self, object: &impl ResourceExt) -> bool {
         let mut entries = self.entries();
         let uid = object.meta().uid.as_deref().unwrap_or_default();
-        let (Some(entry), Some(version)) = (entries.get_mut(&place(uid)), object::version(object)) else {
+        let place = place(uid);
+        let (Some(entry), Some(version)) = (entries.get_mut(&place), object::version(object)) else {
             return false;
         };
         let echo = version <= entry.own;
-        if entry.written_version <= version {
-            entry.written = None;
-        }
         if entry.own <= version {
             entry.own = 0;
+        }
+        if entry.written_version <= version && entry.written.is_some() {
+            let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+            shown.push_back((place, version));
+            let oldest = if shown.len() > SHOWN { shown.pop_front() } else { None };
+            drop(shown);
+            if let Some((place, version)) = oldest {
+                drop_written(&mut entries, place, version);
+            }
         }
         echo
     }
@@ -200,6 +225,9 @@ impl Memory {
     pub fn released(&self, uid: &str) {
         self.forget(uid);
         let mut released = self.released.lock().unwrap_or_else(PoisonError::into_inner);
+        if released.iter().any(|it| it == uid) {
+            return;
+        }
         released.push_back(uid.to_owned());
         if released.len() > RELEASED {
             released.pop_front();

@@ -130,6 +130,7 @@ impl Account {
         let Membership { shares, id } = &self.membership;
         let account = shares.of(&id.of_account(&known), self.capabilities(), &self.clock);
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.budget.give(&self.alive, None);
         if !self.capabilities().lists_whole_account {
             *shared = shared.with_budget_of(&account);
         } else if !Arc::ptr_eq(&shared, &account) {

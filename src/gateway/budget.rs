@@ -22,7 +22,7 @@ const RESERVE: f64 = 2.0;
 const LEAST_BURST: f64 = 4.0;
 /// The rate below which it is not halved: a call in five seconds, which is the longest wait.
 const SLOWEST: f64 = 0.2;
-/// The share of the rate at which the vendor throttled that is regained in a second: about a minute from half of it.
+/// The share of the rate that is regained in a second: about a minute from half of it, eight minutes from a hundredth.
 const REGAINED: f64 = 0.01;
 /// Refusals this soon after the rate was halved are of calls that were sent before.
 const IN_FLIGHT: Duration = Duration::from_secs(1);
@@ -53,8 +53,8 @@ impl Rate {
         Self { per_second: f64::from(per_second.max(1)), burst: f64::from(burst).max(LEAST_BURST) }
     }
 
-    /// That of a person, who knows what the vendor allows: a fifth of a second's calls may go out at once, so that no second
-    /// has more than 1.2 times the calls.
+    /// That of a person, who knows what the vendor allows: a fifth of a second's calls may go out at once, so that from ten
+    /// calls per second on no second has more than 1.2 times the calls.
     fn given(per_second: u32) -> Self {
         let per_second = f64::from(per_second.max(1));
         Self { per_second, burst: (per_second / 5.0).max(LEAST_BURST) }
@@ -90,7 +90,8 @@ impl State {
         let seconds = now.duration_since(self.at).as_secs_f64();
         self.at = now;
         self.tokens = (self.tokens + seconds * self.per_second).min(self.burst());
-        self.per_second = (self.per_second + seconds * self.refused * REGAINED).min(self.set.per_second);
+        let regained = seconds * self.refused.max(self.per_second) * REGAINED;
+        self.per_second = (self.per_second + regained).min(self.set.per_second);
     }
 
     /// What may go out at once at the present rate.
@@ -98,10 +99,16 @@ impl State {
         (self.set.burst * self.per_second / self.set.per_second).max(LEAST_BURST)
     }
 
-    fn set_rate(&mut self, rate: Rate) {
+    /// Sets the lowest of the given rates, or the usual one.
+    fn set_rate(&mut self, usual: Rate) {
+        self.given.retain(|(it, _)| it.strong_count() > 0);
+        let lowest = self.given.iter().map(|(_, it)| *it).min();
+        let rate = lowest.map_or(usual, Rate::given);
         if rate != self.set {
             // What the vendor taught is kept as a share.
-            self.per_second = (self.per_second / self.set.per_second * rate.per_second).max(SLOWEST);
+            let share = rate.per_second / self.set.per_second;
+            self.per_second = (self.per_second * share).max(SLOWEST);
+            self.refused *= share;
             self.set = rate;
             self.tokens = self.tokens.min(self.burst());
         }
@@ -137,11 +144,10 @@ impl Budget {
     pub fn give(&self, connection: &Arc<()>, per_second: Option<u32>) {
         let mut state = self.lock();
         let own = Arc::downgrade(connection);
-        state.given.retain(|(it, _)| it.strong_count() > 0 && !it.ptr_eq(&own));
+        state.given.retain(|(it, _)| !it.ptr_eq(&own));
         state.given.extend(per_second.map(|it| (own, it)));
-        let lowest = state.given.iter().map(|(_, it)| *it).min();
         state.pass_time(Instant::now());
-        state.set_rate(lowest.map_or(self.usual, Rate::given));
+        state.set_rate(self.usual);
     }
 
     /// The vendor throttles: a pause, and half the calls per second. Calls that were sent before the vendor said so do not
@@ -194,6 +200,7 @@ impl Budget {
     pub fn is_full(&self) -> bool {
         let mut state = self.lock();
         state.pass_time(Instant::now());
+        state.set_rate(self.usual);
         let open = state.paused(Purpose::Ordinary, self.clock.now()).is_ok();
         open && state.per_second >= self.usual.per_second && state.tokens >= self.usual.burst
     }

@@ -3,7 +3,7 @@
 
 use crate::api::FINALIZER;
 use crate::api::kind::{Kind, for_each_kind, with_kinds};
-use crate::cluster::cache;
+use crate::cluster::cache::{self, Cached};
 use crate::cluster::object::Managed;
 use crate::cluster::versions::Versions;
 use crate::cluster::watch::{self, Change, Touched};
@@ -14,7 +14,7 @@ use crate::plan::identity::ObjectName;
 use crate::runtime::liveness::Liveness;
 use futures::future::{BoxFuture, join_all};
 use futures::{FutureExt, Stream, StreamExt, stream};
-use kube::core::DeserializeGuard;
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher;
 use kube::{Client, ResourceExt};
 use std::collections::BTreeSet;
@@ -149,14 +149,26 @@ impl Scope {
         }
     }
 
-    /// Enqueues an object that changed, unless the change is the echo of our own write.
+    /// Enqueues what changed, unless the change is the echo of our own write.
     fn changed<K: Listed>(&self, change: &Change<K>) {
-        let echo = self.memory.is_echo(&change.object);
-        if change.news
-            && !echo
-            && let Some(queues) = &*self.queues()
-        {
-            enqueue_changed(queues, &change.object);
+        match change {
+            Change::One { object, news } => {
+                let echo = self.memory.is_echo(object);
+                if *news
+                    && !echo
+                    && let Some(queues) = &*self.queues()
+                {
+                    let reference = cache::named(object.namespace().as_deref(), &object.name_any());
+                    enqueue_changed(queues, reference, object.0.as_ref().ok());
+                }
+            }
+            Change::Listed(found) => {
+                let Some(queues) = self.queues().clone() else { return };
+                for reference in found {
+                    let object = K::cache(&self.stores).get(reference);
+                    enqueue_changed(&queues, reference.clone(), object.as_deref());
+                }
+            }
         }
     }
 
@@ -231,12 +243,12 @@ impl Scope {
 }
 
 /// Enqueues an object that changed, and its console token if the object is new.
-fn enqueue_changed<K: Listed>(queues: &Queues, object: &DeserializeGuard<K>) {
-    queues.enqueue::<K>(cache::named(object.namespace().as_deref(), &object.name_any()));
+fn enqueue_changed<K: Listed>(queues: &Queues, reference: ObjectRef<Cached<K>>, object: Option<&K>) {
+    queues.enqueue::<K>(reference);
     // The object may be the first dependent of the token.
     if K::NEEDS_TOKEN_TO_END
-        && !is_held(object)
-        && let Some(token) = object.0.as_ref().ok().and_then(Managed::token)
+        && let Some(object) = object.filter(|it| !is_held(*it))
+        && let Some(token) = object.token()
     {
         queues.enqueue_token(&token);
     }

@@ -18,12 +18,15 @@ pub struct Sighting {
     pub held: Held,
 }
 
-/// Hash of everything that a Secret is compared with.
-pub fn plan_hash(plan: &SecretPlan, rendering: &Rendering) -> String {
-    let own = [&rendering.all, &rendering.used, &plan.name, &plan.kind];
+/// What a version of Keysmith looks for in a Secret. Another number makes every Secret be read once, after a change of that.
+const LOOKS_FOR: &str = "1";
+
+/// Hash of everything that the Secret of the resource with that UID is compared with.
+pub fn plan_hash(plan: &SecretPlan, rendering: &Rendering, uid: &str) -> String {
+    let own = [LOOKS_FOR, uid, &rendering.all, &rendering.used, &plan.name, &plan.kind];
     let pairs = plan.labels.iter().chain([(&plan.name, &plan.kind)]).chain(&plan.annotations);
     let parts: Vec<_> =
-        own.into_iter().chain(pairs.flat_map(|(name, value)| [name, value])).map(String::as_bytes).collect();
+        own.into_iter().chain(pairs.flat_map(|(name, value)| [name.as_str(), value])).map(str::as_bytes).collect();
     hash::base32(&parts, 16)
 }
 
@@ -149,12 +152,13 @@ mod tests {
         let none = BTreeMap::new;
         let rendering = |used: &str| Rendering { all: "all".to_owned(), used: used.to_owned() };
         let hashes = [
-            plan_hash(&plan("a", "Opaque", none(), none()), &rendering("1")),
-            plan_hash(&plan("b", "Opaque", none(), none()), &rendering("1")),
-            plan_hash(&plan("a", "other", none(), none()), &rendering("1")),
-            plan_hash(&plan("a", "Opaque", map("team"), none()), &rendering("1")),
-            plan_hash(&plan("a", "Opaque", none(), map("team")), &rendering("1")),
-            plan_hash(&plan("a", "Opaque", none(), none()), &rendering("2")),
+            plan_hash(&plan("a", "Opaque", none(), none()), &rendering("1"), "uid"),
+            plan_hash(&plan("b", "Opaque", none(), none()), &rendering("1"), "uid"),
+            plan_hash(&plan("a", "other", none(), none()), &rendering("1"), "uid"),
+            plan_hash(&plan("a", "Opaque", map("team"), none()), &rendering("1"), "uid"),
+            plan_hash(&plan("a", "Opaque", none(), map("team")), &rendering("1"), "uid"),
+            plan_hash(&plan("a", "Opaque", none(), none()), &rendering("2"), "uid"),
+            plan_hash(&plan("a", "Opaque", none(), none()), &rendering("1"), "another"),
         ];
         let distinct: std::collections::BTreeSet<_> = hashes.iter().collect();
         assert_eq!(distinct.len(), hashes.len());

@@ -314,7 +314,7 @@ impl<P: KeyPorts> KeyPass<P> {
             let status = self.key.status.as_ref()?;
             Sighting::read(status.internal.secret.as_ref()?, &Record::from(status))
         };
-        let known = self.secrets.unchanged(expected, remembered.into_iter().chain(recorded()))?;
+        let known = self.secrets.unchanged(&self.uid, expected, remembered.into_iter().chain(recorded()))?;
         Some(Target::Ours(known.held))
     }
 
@@ -328,8 +328,14 @@ impl<P: KeyPorts> KeyPass<P> {
         Ok(target)
     }
 
-    /// Remembers what was read of the Secret, or written into it.
+    /// Remembers what was read of the Secret, or written into it, unless status records the same.
     fn sighted(&self, sighting: Option<Sighting>) {
+        let status = self.key.status.as_ref();
+        let recorded = status.and_then(|it| Some((it.internal.secret.as_ref()?, Record::from(it))));
+        let same = |it: &Sighting| {
+            recorded.as_ref().is_some_and(|(record, served)| it.recorded(served).as_ref() == Some(record))
+        };
+        let sighting = sighting.filter(|it| !same(it));
         self.ports.remember(&self.uid, |it| it.sighted(sighting));
     }
 
@@ -543,8 +549,8 @@ impl<P: KeyPorts> KeyPass<P> {
         let issued = self.ports.issue(issue).await.ok_or(Error::Panicked)?;
         Ok(match issued? {
             Issued::Done { object, key, sighting } => {
-                self.sighted(sighting);
                 self.wrote(object);
+                self.sighted(sighting);
                 self.confirmed = Confirmed::Shown(key);
                 self.overdue = false;
                 if let Some(cause) = cause {

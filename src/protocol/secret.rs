@@ -41,8 +41,8 @@ pub struct Expected<'a> {
 }
 
 impl Expected<'_> {
-    fn plan_hash(&self) -> String {
-        sighting::plan_hash(self.plan, self.rendering)
+    fn plan_hash(&self, uid: &str) -> String {
+        sighting::plan_hash(self.plan, self.rendering, uid)
     }
 
     /// What to remember of a Secret that was read or written. `None`: nothing, because it is not ours, or its version is
@@ -50,7 +50,7 @@ impl Expected<'_> {
     fn sighting(&self, secret: &Secret, uid: &str) -> Option<Sighting> {
         let Target::Ours(held) = target(secret, uid, Some(self)) else { return None };
         let version = object::version(secret)?;
-        Some(Sighting { version, plan: self.plan_hash(), held })
+        Some(Sighting { version, plan: self.plan_hash(uid), held })
     }
 }
 
@@ -160,11 +160,12 @@ impl<S: SecretPort> Guard<S> {
     /// since, and the Secret need not be read.
     pub fn unchanged(
         &self,
+        uid: &str,
         expected: Expected<'_>,
         sightings: impl IntoIterator<Item = Sighting>,
     ) -> Option<Sighting> {
         let version = self.0.version(&expected.plan.name)?;
-        let plan = expected.plan_hash();
+        let plan = expected.plan_hash(uid);
         sightings.into_iter().find(|it| it.version == version && it.plan == plan)
     }
 
