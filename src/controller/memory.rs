@@ -258,7 +258,8 @@ mod tests {
     use serde_json::json;
 
     fn key(version: u64) -> Arc<GatewayApiKey> {
-        let metadata = json!({"name": "a", "namespace": "shop", "uid": "uid", "resourceVersion": version.to_string()});
+        let metadata =
+            json!({"name": "a", "namespace": "shop", "uid": "uid", "resourceVersion": version.to_string()});
         let spec = json!({"consoleTokenRef": {"name": "edgee"}});
         let object = json!({"apiVersion": "keysmith.dev/v1alpha1", "kind": "GatewayApiKey", "metadata": metadata, "spec": spec});
         Arc::new(serde_json::from_value(object).unwrap())

@@ -4,7 +4,6 @@
 use crate::api::FINALIZER;
 use crate::api::kind::{Kind, for_each_kind, with_kinds};
 use crate::cluster::cache::{self, Cached};
-use crate::cluster::object::Managed;
 use crate::cluster::versions::Versions;
 use crate::cluster::watch::{self, Change, Touched};
 use crate::cluster::{brief_watch, needs_a_person};

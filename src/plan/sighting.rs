@@ -25,8 +25,11 @@ const LOOKS_FOR: &str = "1";
 pub fn plan_hash(plan: &SecretPlan, rendering: &Rendering, uid: &str) -> String {
     let own = [LOOKS_FOR, uid, &rendering.all, &rendering.used, &plan.name, &plan.kind];
     let pairs = plan.labels.iter().chain([(&plan.name, &plan.kind)]).chain(&plan.annotations);
-    let parts: Vec<_> =
-        own.into_iter().chain(pairs.flat_map(|(name, value)| [name.as_str(), value])).map(str::as_bytes).collect();
+    let parts: Vec<_> = own
+        .into_iter()
+        .chain(pairs.flat_map(|(name, value)| [name.as_str(), value]))
+        .map(str::as_bytes)
+        .collect();
     hash::base32(&parts, 16)
 }
 
