@@ -38,7 +38,7 @@ pub enum Change<K: Managed> {
     /// An object that was added or changed.
     One {
         /// The object.
-        object: DeserializeGuard<K>,
+        object: Box<DeserializeGuard<K>>,
         /// Whether anything but its status changed: no resource is enqueued by its own report.
         news: bool,
     },
@@ -68,7 +68,7 @@ pub fn objects<K: Managed>(
         .try_filter_map(move |event| {
             let news = writer.take(&event);
             future::ready(Ok(match event {
-                watcher::Event::Apply(object) => Some(Change::One { object, news }),
+                watcher::Event::Apply(object) => Some(Change::One { object: Box::new(object), news }),
                 watcher::Event::InitApply(object) if news => {
                     found.push(cache::named(object.namespace().as_deref(), &object.name_any()));
                     None

@@ -152,7 +152,7 @@ impl Scope {
     fn changed<K: Listed>(&self, change: &Change<K>) {
         match change {
             Change::One { object, news } => {
-                let echo = self.memory.is_echo(object);
+                let echo = self.memory.is_echo(object.as_ref());
                 if *news
                     && !echo
                     && let Some(queues) = &*self.queues()
