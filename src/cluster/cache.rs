@@ -277,7 +277,7 @@ impl<K: Managed> Cache<K> {
         self.store.state().iter().filter(reads).map(|it| reference_of(it)).collect()
     }
 
-    /// UIDs of all objects.
+    /// Whether the UID of an object satisfies a condition.
     pub fn has_uid(&self, condition: impl Fn(&str) -> bool) -> bool {
         self.store.state().iter().any(|it| condition(&it.uid))
     }

@@ -67,7 +67,7 @@ impl Versions {
     }
 
     /// Records the version that an own write returned. `made`: it made the Secret, so that nothing in it is news; a write over
-    /// an existing Secret may keep what somebody else had changed.
+    /// an existing Secret may keep what another writer had changed.
     pub fn wrote(&self, namespace: &str, name: &str, version: u64, made: bool) {
         let key = self.key(namespace, name);
         if let State::Watched { versions, .. } = &mut *self.state() {
@@ -155,14 +155,14 @@ mod tests {
     fn the_newest_of_watch_and_own_writes_counts() {
         let versions = listed();
         assert_eq!(versions.of("shop", "llm"), None);
-        assert!(!versions.saw("shop", "llm", 5), "somebody else wrote it");
+        assert!(!versions.saw("shop", "llm", 5), "another writer wrote it");
         versions.wrote("shop", "llm", 7, true);
         assert_eq!(versions.of("shop", "llm"), Some(7));
         assert!(versions.saw("shop", "llm", 6) && versions.saw("shop", "llm", 7), "older than the own write");
         assert_eq!(versions.of("shop", "llm"), Some(7));
         assert!(!versions.saw("shop", "llm", 8));
         versions.wrote("shop", "llm", 9, false);
-        assert!(!versions.saw("shop", "llm", 9), "it may keep what somebody else changed");
+        assert!(!versions.saw("shop", "llm", 9), "it may keep what another writer changed");
         assert_eq!((versions.of("shop", "llm"), versions.of("shop", "other")), (Some(9), None));
     }
 

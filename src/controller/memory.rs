@@ -117,7 +117,7 @@ impl Memory {
         }
     }
 
-    /// Records that the running pass reads the object again: what somebody else wrote meanwhile is news for the next pass.
+    /// Records that the running pass reads the object again: what another writer wrote meanwhile is news for the next pass.
     pub fn reads_again(&self, object: &impl ResourceExt) {
         if let Some(uid) = object.uid() {
             self.with(&uid, |entry| entry.read_again = true);
@@ -268,12 +268,12 @@ mod tests {
     #[test]
     fn what_a_pass_wrote_on_what_it_had_read_is_an_echo_and_nothing_else_is() {
         let memory = Memory::default();
-        assert!(!memory.is_echo(key(5).as_ref()), "somebody else made it");
+        assert!(!memory.is_echo(key(5).as_ref()), "another writer made it");
         memory.made(key(7).as_ref());
         memory.wrote(key(7));
         assert_eq!(memory.newest(key(5)), key(7), "the cache lags");
         assert!(memory.is_echo(key(6).as_ref()) && memory.is_echo(key(7).as_ref()));
-        assert!(!memory.is_echo(key(8).as_ref()), "somebody else made it");
+        assert!(!memory.is_echo(key(8).as_ref()), "another writer made it");
         memory.reads_again(key(8).as_ref());
         memory.made(key(9).as_ref());
         memory.wrote(key(9));

@@ -339,7 +339,7 @@ impl<P: KeyPorts> KeyPass<P> {
         self.ports.remember(&self.uid, |it| it.sighted(sighting));
     }
 
-    /// Whether somebody asks for a look at the key that was not taken yet.
+    /// Whether an annotation requests a look at the key that was not taken yet.
     fn demands_a_look(&self) -> bool {
         let requested = object::requested(self.key.as_ref());
         requested.is_some() && requested != self.status().last_handled_reconcile_at.as_ref()
