@@ -38,7 +38,7 @@ const SINGLE_KEYS: usize = 20;
 /// Interval of polls while the cost of a poll is measured, in seconds.
 const POLL: u64 = 10;
 /// Polls that are measured.
-const POLLS: u64 = 3;
+pub const POLLS: u64 = 3;
 /// Nothing of this size takes longer.
 const PATIENCE: Duration = Duration::from_secs(1200);
 

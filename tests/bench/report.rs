@@ -55,7 +55,7 @@ impl Run {
         f64::midpoint(self.rehearsed_before, self.rehearsed_after)
     }
 
-    /// Reads of Secrets beyond one for each token, at a restart.
+    /// Reads of Secrets at a restart beyond two for each token: of its finalizer, and of its content.
     fn surplus_reads(&self) -> f64 {
         (self.restart_reads - 2.0 * (self.accounts + 1.0)).max(0.0)
     }
@@ -239,7 +239,7 @@ const FIGURES: &[Figure] = &[
     Figure {
         name: "reads of Secrets at rest, per account and poll",
         unit: "",
-        value: |it, _| it.idle_reads / (it.accounts + 1.0) / 3.0,
+        value: |it, _| it.idle_reads / (it.accounts + 1.0) / super::POLLS as f64,
         floor: None,
         most: None,
     },
