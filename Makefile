@@ -11,7 +11,8 @@ HELM := tests/controlplane/helm
 PROMTOOL := tests/controlplane/promtool
 LITELLM := tests/litellm/server
 CHART_CRDS := charts/keysmith/files/crds
-SCRIPTS := $(CLUSTER) $(HELM) $(PROMTOOL) $(LITELLM) tests/chaos-all tests/attack-all deploy/demo deploy/image/build docs/build docs/pictures/render .ci/run .ci/tool .ci/version
+REALTOOLS := tests/realtools/flux/kustomize-controller tests/realtools/argo/argo tests/realtools/externalsecrets/external-secrets
+SCRIPTS := $(REALTOOLS) tests/realtools/built.bash $(CLUSTER) $(HELM) $(PROMTOOL) $(LITELLM) tests/chaos-all tests/attack-all tests/bench/peer/build deploy/demo deploy/image/build docs/build docs/pictures/render .ci/run .ci/tool .ci/version
 
 # Another cluster is used only when asked for: `make demo KUBECONFIG=…`. One in the environment may be somebody's
 # production, so nothing here passes it on.
@@ -55,12 +56,17 @@ demo-down: ## Stop what `make demo` left running
 TEST_SECRETS := (sk-litellm|sk-edgee|ek_live|sk-eden|mgmt-eden|eden-v2|cortecs)[-_]emulated-([0-9]+-[0-9a-f]|story)|canary-(credential|secret)|\bsk-[A-Za-z0-9_-]{22}\b
 
 .PHONY: test
-test: control-plane litellm site ## Run every test, up to those on a real control plane and at a real LiteLLM
+test: control-plane litellm flux site ## Run every test, up to those on a real control plane and at a real LiteLLM
 	@output=$$(mktemp); trap 'rm -f "$$output"' EXIT; \
 	  cargo test --all-features 2>&1 | tee "$$output"; \
 	  if grep -qE '$(TEST_SECRETS)' "$$output"; then \
 	    echo 'a secret of the tests is in what they printed' >&2; exit 1; \
 	  fi
+
+.PHONY: realtools
+realtools: control-plane ## Have the real Flux, Argo CD and External Secrets apply a team's folder; a quarter of an hour the first time
+	@for tool in $(REALTOOLS); do $$tool build; done
+	cargo test --all-features --test tools -- --include-ignored
 
 .PHONY: chaos
 chaos: control-plane ## Let everything go wrong, at full length; the last line says what came of it
@@ -84,6 +90,10 @@ control-plane:
 	@$(CLUSTER) down --dir .cluster-build
 	@$(HELM) version >/dev/null
 	@$(PROMTOOL) --version >/dev/null
+
+.PHONY: flux
+flux:
+	@tests/realtools/flux/kustomize-controller build
 
 # So does LiteLLM; where this machine lacks what it needs, its tests say so.
 .PHONY: litellm
@@ -117,7 +127,7 @@ check-generated:
 check-scripts:
 	@for script in $(SCRIPTS); do bash -n "$$script"; done
 	@if command -v gofmt >/dev/null; then \
-	  unformatted=$$(gofmt -l tests/controlplane tests/gitops); \
+	  unformatted=$$(gofmt -l tests/controlplane tests/gitops tests/bench/peer tests/realtools); \
 	  if [[ -n $$unformatted ]]; then echo "run gofmt -w on: $$unformatted" >&2; exit 1; fi; \
 	fi
 	@echo 'scripts are sound'

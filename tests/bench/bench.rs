@@ -7,6 +7,8 @@
 //! | `KEYSMITH_BENCH_SIZES=1000,10000` | numbers of keys |
 //! | `KEYSMITH_BENCH_RUNS=5` | runs for each of them |
 //! | `KEYSMITH_BENCH_LATENCY=0,20` | latencies of the vendor, in milliseconds |
+//! | `KEYSMITH_BENCH_STORM=10000` | keys that are replaced at once under a limit; 0 leaves that out |
+//! | `KEYSMITH_BENCH_PEER=1000` | keys that an ordinary operator makes as well; 0 leaves that out |
 //! | `KEYSMITH_BENCH_BINARY=FILE` | another operator than the one built beside this program: an earlier one, or one under a profiler |
 
 #![allow(
@@ -19,10 +21,12 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it prints what it measured")]
 #![allow(clippy::cast_precision_loss, reason = "figures are rounded anyway")]
 
+mod beside;
 mod figures;
 mod floor;
 mod report;
 mod stage;
+mod storm;
 
 use figures::{Requests, cpu, memory};
 use futures::TryStreamExt;
@@ -60,7 +64,24 @@ async fn main() {
         }
     }
     println!("{report}");
-    std::process::exit(i32::from(!report.holds()));
+    let mut holds = report.holds();
+    let storm = numbers("KEYSMITH_BENCH_STORM", "10000")[0];
+    if storm > 0 {
+        eprintln!("a storm of {storm} keys");
+        let storm = storm::measure(storm).await;
+        println!("{storm}");
+        holds &= storm.holds();
+        report.add_storm(storm);
+        report.write(&stage::folder());
+    }
+    let peer = numbers("KEYSMITH_BENCH_PEER", "1000")[0];
+    if peer > 0 {
+        let beside = beside::measure(peer).await;
+        println!("{beside}");
+        report.add_beside(beside);
+        report.write(&stage::folder());
+    }
+    std::process::exit(i32::from(!holds));
 }
 
 fn numbers(variable: &str, default: &str) -> Vec<usize> {

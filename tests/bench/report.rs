@@ -1,6 +1,8 @@
 //! The figures of all runs, their targets, and how they are told: a table, and JSON.
 
+use super::beside::Beside;
 use super::figures::median_and_worst;
+use super::storm::Storm;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -256,27 +258,39 @@ fn worst(figures: &[f64]) -> f64 {
 
 /// All runs, by number of keys and latency of the vendor.
 #[derive(Default)]
-pub struct Report(BTreeMap<(usize, usize), Vec<Run>>);
+pub struct Report {
+    runs: BTreeMap<(usize, usize), Vec<Run>>,
+    storm: Option<Storm>,
+    beside: Option<Beside>,
+}
 
 impl Report {
     pub fn add(&mut self, size: usize, latency: usize, run: Run) {
-        self.0.entry((latency, size)).or_default().push(run);
+        self.runs.entry((latency, size)).or_default().push(run);
+    }
+
+    pub fn add_storm(&mut self, storm: Storm) {
+        self.storm = Some(storm);
+    }
+
+    pub fn add_beside(&mut self, beside: Beside) {
+        self.beside = Some(beside);
     }
 
     /// Writes latest.json into a folder.
     pub fn write(&self, folder: &Path) {
-        let groups: Vec<_> = self.0.iter().map(|((latency, size), runs)| {
+        let groups: Vec<_> = self.runs.iter().map(|((latency, size), runs)| {
             serde_json::json!({"keys": size, "vendorLatencyMs": latency, "runs": runs})
         }).collect();
         let cores = std::thread::available_parallelism().map_or(0, Into::into);
-        let whole = serde_json::json!({"cores": cores, "processor": processor(), "groups": groups});
+        let whole = serde_json::json!({"cores": cores, "processor": processor(), "groups": groups, "storm": self.storm, "beside": self.beside});
         let text = serde_json::to_string_pretty(&whole).expect("JSON");
         std::fs::write(folder.join("latest.json"), text).expect("a file in target");
     }
 
     /// Whether every hard target holds, by the median.
     pub fn holds(&self) -> bool {
-        self.0.iter().all(|((_, size), runs)| FIGURES.iter().all(|figure| figure.holds(runs, *size)))
+        self.runs.iter().all(|((_, size), runs)| FIGURES.iter().all(|figure| figure.holds(runs, *size)))
     }
 }
 
@@ -299,7 +313,7 @@ impl Figure {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for ((latency, size), runs) in &self.0 {
+        for ((latency, size), runs) in &self.runs {
             writeln!(f, "\n{size} keys, vendor latency {latency} ms, {} runs", runs.len())?;
             writeln!(f, "{:<52} {:>9} {:>9} {:>9} {:>9}", "", "floor", "median", "worst", "target")?;
             for figure in FIGURES {

@@ -137,6 +137,13 @@ impl Stage {
         Process::start(&self.folder, "operator", &mut command)
     }
 
+    /// Starts the operator that Keysmith is compared with.
+    pub fn peer(&self, binary: &Path, arguments: &[&str]) -> Process {
+        let mut command = Command::new(binary);
+        command.arg("--kubeconfig").arg(&self.kubeconfig).args(arguments);
+        Process::start(&self.folder, "peer", &mut command)
+    }
+
     /// Creates a ConsoleToken per account, for so many keys.
     pub async fn add_tokens(&self, keys: usize) {
         let accounts = keys.div_ceil(KEYS_PER_ACCOUNT);
