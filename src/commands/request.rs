@@ -8,7 +8,7 @@ use crate::api::{GatewayApiKey, LEAKED, ROTATE_REQUESTED};
 use crate::cli::flags;
 use crate::cluster::{is_missing, sentence};
 use crate::columns::printable;
-use crate::output::{Failure, PLUGIN, can_confirm, confirm, print, program, tell};
+use crate::output::{Failure, can_confirm, confirm, print, program, tell};
 use crate::runtime::clock::Clock;
 use crate::session::Kubernetes;
 use clap::Args;
@@ -22,8 +22,9 @@ use tokio::time::{Instant, sleep};
 
 /// Exit code: what was asked for is not done in time.
 const NOT_DONE: u8 = 3;
-/// The field manager of what these commands write.
-const WRITER: &str = PLUGIN;
+/// The field manager of what these commands write. Not the name of the plugin: Flux takes away what a manager wrote whose name
+/// begins with kubectl, and a declared leak would be lost while the operator is down.
+const WRITER: &str = "keysmith-user";
 /// Time between two looks at the requests that are not done.
 const PAUSE: Duration = Duration::from_secs(1);
 

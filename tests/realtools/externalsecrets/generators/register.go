@@ -1,0 +1,7 @@
+// Package register takes the place of external-secrets' package of the same name, which its controllers import and which
+// has the clients of every registry.
+package register
+
+import (
+	_ "github.com/external-secrets/external-secrets/pkg/generator/fake"
+)
