@@ -16,7 +16,7 @@ pub mod sweep;
 use crate::api::kind::with_kinds;
 use crate::cluster::cache::{self, Cached, Undecodable};
 use crate::cluster::object::{self, Managed};
-use crate::plan::identity::ObjectName;
+use crate::plan::identity::{ObjectName, TokenRef};
 use crate::plan::turns::{Lane, Place, Rank};
 use crate::plan::{report, retry};
 pub use crate::protocol::{Error, Pass, stale_or};
@@ -55,6 +55,9 @@ pub trait Subject: Listed {
 
     /// How urgent a pass is.
     fn rank(&self) -> Rank;
+
+    /// The console token that it names, or that it is.
+    fn token_or_self(&self) -> TokenRef;
 
     /// The account that a pass calls.
     fn lane(&self, context: &Context) -> Lane;
@@ -150,6 +153,10 @@ async fn attempt<K: Subject>(cached: Arc<Cached<K>>, context: Arc<Context>) -> R
             return result;
         }
     };
+    // Another shard works for its account.
+    if !context.is_of_this_shard(&object.token_or_self()) {
+        return Ok(Action::await_change());
+    }
     if awaits_token(object.as_ref(), &context) {
         return Ok(Action::requeue(AWAIT_TOKEN));
     }
@@ -235,6 +242,11 @@ fn action(until: Option<Timestamp>, uid: &str, now: Timestamp) -> Action {
 /// reconciled again when it changes.
 async fn undecodable<K: Managed>(why: &Undecodable, context: &Context) -> Result<Action, Error> {
     let Undecodable { meta, error } = why;
+    // Which account it belongs to is unknown.
+    let own = TokenRef::beside(meta.namespace.clone(), meta.name.as_deref().unwrap_or_default());
+    if !context.settings.shard.works_for(&own) {
+        return Ok(Action::await_change());
+    }
     let verdict = report::key::undecodable(error);
     let mut conditions = Vec::new();
     let mut last = None;

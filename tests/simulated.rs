@@ -67,6 +67,7 @@ mod stories {
     pub mod readiness;
     pub mod refusals;
     pub mod rotating;
+    pub mod shards;
     pub mod spending;
     pub mod survey;
     pub mod telling;
@@ -521,6 +522,10 @@ tell! {
         those_for_cortecs_become_ready_and_work,
         those_for_litellm_become_ready_and_work,
         those_for_openrouter_become_ready_and_work;
+    shards:
+        every_account_has_exactly_one_shard,
+        a_shard_that_is_killed_is_taken_over_by_its_replica_alone,
+        shards_of_another_number_wait_for_those_that_lead;
     leadership:
         the_other_leads_within_a_second_after_a_graceful_stop,
         the_other_leads_within_the_lease_and_a_second_after_a_kill,

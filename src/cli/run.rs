@@ -10,6 +10,8 @@ use crate::operator::Operator;
 use crate::output::{Failure, WrongFlag};
 use crate::plan::duration;
 use crate::plan::leadership::Times;
+use crate::plan::rotation::KEYS_PER_DAY;
+use crate::plan::shard::Shard;
 use crate::plan::token::{Endpoints, Gateways};
 use crate::plan::turns::Limits;
 use crate::runtime::clock::Clock;
@@ -44,7 +46,7 @@ pub struct Arguments {
     #[arg(long, env = "KEYSMITH_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
     /// No more keys than this are made for one resource within a day; more say that something is wrong.
-    #[arg(long, env = "KEYSMITH_MAX_KEYS_PER_DAY", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, env = "KEYSMITH_MAX_KEYS_PER_DAY", default_value_t = KEYS_PER_DAY, value_parser = clap::value_parser!(u64).range(1..))]
     max_keys_per_day: u64,
     /// Time between two looks at a vendor: how long a change made in its console may go unnoticed.
     #[arg(long, env = "KEYSMITH_POLL_INTERVAL", default_value = "5m", value_parser = flags::interval)]
@@ -66,6 +68,10 @@ pub struct Arguments {
     /// Refuse ConsoleTokens: keys are made with ClusterConsoleTokens only, and what exists keeps working.
     #[arg(long, env = "KEYSMITH_CLUSTER_TOKENS_ONLY", value_parser = clap::builder::BoolishValueParser::new())]
     cluster_tokens_only: bool,
+    /// Work for a part of the accounts only, beside other operators with the other parts: 1/3 is the first of three. Each shard has
+    /// a Lease of its own; it takes --leader-elect.
+    #[arg(long, env = "KEYSMITH_SHARD", value_name = "NUMBER/COUNT", default_value = "1/1", value_parser = Shard::parse)]
+    shard: Shard,
     #[command(flatten)]
     election: ElectionArguments,
 }
@@ -94,6 +100,7 @@ pub async fn run(arguments: Arguments, level: &Filter) -> Result<(), Failure> {
     let (endpoints, transport) = arguments.network.connect()?;
     let gateways = flags::gateways(arguments.allowed_gateway_urls.as_deref())?;
     let times = election_times(&arguments.election)?;
+    refuse_unelected_shard(&arguments)?;
     let config = kubeconfig::config().await?;
     let ledger_namespace = or_default(arguments.ledger_namespace.as_deref(), &config);
     let home = or_default(arguments.cluster_resource_namespace.as_deref(), &config);
@@ -104,7 +111,7 @@ pub async fn run(arguments: Arguments, level: &Filter) -> Result<(), Failure> {
         );
     }
     announce(&arguments, &endpoints, &gateways, level, &config, &ledger_namespace);
-    let election = arguments.election.leader_elect.then(|| elect(&arguments.election, times, &config));
+    let election = arguments.election.leader_elect.then(|| elect(&arguments, times, &config));
     let election = election.transpose()?;
     let state = State::default();
     let namespace = config.default_namespace.clone();
@@ -133,6 +140,7 @@ pub async fn run(arguments: Arguments, level: &Filter) -> Result<(), Failure> {
             home,
             watch_secrets: arguments.watch_secrets,
             cluster_tokens_only: arguments.cluster_tokens_only,
+            shard: arguments.shard,
         },
         namespaces: watched(&arguments.namespaces),
         metrics: state.metrics,
@@ -190,6 +198,7 @@ fn announce(
         allowed_gateway_urls = gateways.shown(),
         ledger_namespace,
         leader_elect = election.leader_elect,
+        shard = %arguments.shard,
         leader_election_namespace = or_default(election.leader_election_namespace.as_deref(), config),
         lease_duration = duration::format(election.lease_duration),
         renew_deadline = duration::format(election.renew_deadline),
@@ -203,10 +212,21 @@ fn election_times(arguments: &ElectionArguments) -> Result<Times, WrongFlag> {
     Times::new(arguments.lease_duration, arguments.renew_deadline, arguments.retry_period).map_err(WrongFlag)
 }
 
+/// Without a Lease, nothing would keep two operators from being the same shard, or shards of different numbers from meeting.
+fn refuse_unelected_shard(arguments: &Arguments) -> Result<(), WrongFlag> {
+    if arguments.shard.is_whole() || arguments.election.leader_elect {
+        return Ok(());
+    }
+    Err(WrongFlag(format!(
+        "--shard {}: add --leader-elect, which gives each shard a Lease, so that no account has two",
+        arguments.shard
+    )))
+}
+
 /// The Lease has a connection of its own.
-fn elect(arguments: &ElectionArguments, times: Times, config: &Config) -> Result<Election, Failure> {
-    let namespace = or_default(arguments.leader_election_namespace.as_deref(), config);
-    let lease = LeaseClient::new(kubeconfig::client(config.clone())?, &namespace);
+fn elect(arguments: &Arguments, times: Times, config: &Config) -> Result<Election, Failure> {
+    let namespace = or_default(arguments.election.leader_election_namespace.as_deref(), config);
+    let lease = LeaseClient::new(kubeconfig::client(config.clone())?, &namespace, arguments.shard);
     Ok(Election { lease, identity: identity(), times })
 }
 

@@ -2,17 +2,19 @@
 
 use crate::api::{MANAGED_BY_LABEL, MANAGER};
 use crate::plan::leadership::Record;
+use crate::plan::retry::plus;
+use crate::plan::shard::Shard;
 use futures::{Stream, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use kube::api::PostParams;
+use kube::api::{ListParams, PostParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::watch_object;
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 
-/// The name of the Lease.
+/// The name of the Lease, or its beginning where there are shards.
 pub const NAME: &str = "keysmith";
 
 /// The Lease as it was read.
@@ -54,22 +56,40 @@ pub struct Claim<'a> {
 pub struct LeaseClient {
     api: Api<Lease>,
     namespace: String,
+    shard: Shard,
+    name: String,
 }
 
 impl LeaseClient {
-    /// The Lease of that namespace.
-    pub fn new(client: Client, namespace: &str) -> Self {
-        Self { api: Api::namespaced(client, namespace), namespace: namespace.to_owned() }
+    /// The Lease of that shard in that namespace.
+    pub fn new(client: Client, namespace: &str, shard: Shard) -> Self {
+        let name = shard.lease(NAME);
+        Self { api: Api::namespaced(client, namespace), namespace: namespace.to_owned(), shard, name }
+    }
+
+    /// The Lease that an operator of another number of shards holds, if there is one: it may work for accounts of this
+    /// shard.
+    pub async fn of_another_division(&self, now: Timestamp) -> kube::Result<Option<String>> {
+        let leases = self.api.list(&ListParams::default()).await?;
+        let holds = |lease: &Lease| {
+            let spec = lease.spec.as_ref()?;
+            let (renewed, lasts) = (spec.renew_time.as_ref()?.0, spec.lease_duration_seconds?);
+            let is_held = spec.holder_identity.as_ref().is_some_and(|it| !it.is_empty());
+            Some(is_held && now < plus(renewed, SignedDuration::from_secs(lasts.into())))
+        };
+        let mut others =
+            leases.items.into_iter().filter(|it| holds(it) == Some(true)).map(|it| it.name_any());
+        Ok(others.find(|it| self.shard.is_other_division(NAME, it)))
     }
 
     /// Reads the Lease, if it exists.
     pub async fn read(&self) -> kube::Result<Option<Seen>> {
-        Ok(self.api.get_opt(NAME).await?.map(Seen::new))
+        Ok(self.api.get_opt(&self.name).await?.map(Seen::new))
     }
 
     /// The Lease whenever it changes. A watch that breaks yields `None` and restarts by itself.
     pub fn watch(&self) -> impl Stream<Item = Option<Option<Seen>>> + Send + 'static {
-        watch_object(self.api.clone(), NAME).default_backoff().map(|result| match result {
+        watch_object(self.api.clone(), &self.name).default_backoff().map(|result| match result {
             Ok(lease) => Some(lease.map(Seen::new)),
             Err(error) => {
                 let error = super::brief_watch(&error);
@@ -82,10 +102,10 @@ impl LeaseClient {
     /// Writes the Lease. A conflict if it changed since it was `seen`.
     pub async fn write(&self, seen: Option<&Seen>, claim: Claim<'_>) -> kube::Result<Seen> {
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
-        let lease = written(seen.map(|it| &it.lease), claim);
+        let lease = written(seen.map(|it| &it.lease), &self.name, claim);
         let lease = match seen {
             None => self.api.create(&params, &lease).await?,
-            Some(_) => self.api.replace(NAME, &params, &lease).await?,
+            Some(_) => self.api.replace(&self.name, &params, &lease).await?,
         };
         Ok(Seen::new(lease))
     }
@@ -95,7 +115,7 @@ impl LeaseClient {
         ObjectReference {
             api_version: Some("coordination.k8s.io/v1".to_owned()),
             kind: Some("Lease".to_owned()),
-            name: Some(NAME.to_owned()),
+            name: Some(self.name.clone()),
             namespace: Some(self.namespace.clone()),
             ..ObjectReference::default()
         }
@@ -103,7 +123,7 @@ impl LeaseClient {
 }
 
 /// The Lease after a write: foreign fields stay, and a change of the holder is counted.
-fn written(before: Option<&Lease>, claim: Claim<'_>) -> Lease {
+fn written(before: Option<&Lease>, name: &str, claim: Claim<'_>) -> Lease {
     let mut lease = before.cloned().unwrap_or_default();
     let spec = lease.spec.take().unwrap_or_default();
     let holder = claim.holder.unwrap_or_default();
@@ -118,7 +138,7 @@ fn written(before: Option<&Lease>, claim: Claim<'_>) -> Lease {
         lease_transitions: Some(spec.lease_transitions.unwrap_or(0).saturating_add(counts.into())),
         ..spec
     });
-    lease.metadata.name = Some(NAME.to_owned());
+    lease.metadata.name = Some(name.to_owned());
     let labels = lease.metadata.labels.get_or_insert_default();
     labels.entry(MANAGED_BY_LABEL.to_owned()).or_insert_with(|| MANAGER.to_owned());
     lease
@@ -138,10 +158,10 @@ mod tests {
 
     #[test]
     fn a_renewal_keeps_the_time_of_acquisition_and_a_change_of_hands_is_counted() {
-        let first = written(None, claim(Some("a"), 1));
-        let renewed = written(Some(&first), claim(Some("a"), 2));
-        let released = written(Some(&renewed), claim(None, 3));
-        let taken = written(Some(&released), claim(Some("b"), 4));
+        let first = written(None, NAME, claim(Some("a"), 1));
+        let renewed = written(Some(&first), NAME, claim(Some("a"), 2));
+        let released = written(Some(&renewed), NAME, claim(None, 3));
+        let taken = written(Some(&released), NAME, claim(Some("b"), 4));
         let times = |lease: &Lease| {
             let spec = lease.spec.clone().unwrap();
             let seconds = |time: Option<MicroTime>| time.unwrap().0.as_second();
@@ -157,10 +177,10 @@ mod tests {
 
     #[test]
     fn a_renewal_is_a_sign_of_life_and_a_label_is_none() {
-        let first = written(None, claim(Some("a"), 1));
+        let first = written(None, NAME, claim(Some("a"), 1));
         let mut labelled = first.clone();
         labelled.metadata.resource_version = Some("7".to_owned());
-        let renewed = Seen::new(written(Some(&first), claim(Some("a"), 2)));
+        let renewed = Seen::new(written(Some(&first), NAME, claim(Some("a"), 2)));
         let first = Seen::new(first);
         assert!(first.says_the_same(&Seen::new(labelled)) && !first.says_the_same(&renewed));
     }

@@ -16,6 +16,7 @@ use crate::gateway::transport::Transport;
 use crate::plan::identity::{AnyToken, ObjectName, TokenRef};
 use crate::plan::naming::{ClusterId, Mark};
 use crate::plan::report::Notice;
+use crate::plan::shard::Shard;
 use crate::plan::token::{Endpoints, Gateways};
 use crate::plan::turns::{Lane, Limits};
 use crate::runtime::clock::Clock;
@@ -55,6 +56,8 @@ pub struct Settings {
     pub watch_secrets: bool,
     /// Whether ConsoleTokens are refused, so that keys are made with ClusterConsoleTokens only.
     pub cluster_tokens_only: bool,
+    /// The shard that this operator is.
+    pub shard: Shard,
 }
 
 /// State of the process, across watched namespaces and leadership periods: accounts and their rate limits, what is
@@ -151,6 +154,21 @@ impl Context {
     pub fn token(&self, token: &TokenRef) -> Option<AnyToken> {
         let gone = |it: &AnyToken| it.uid().is_some_and(|uid| self.memory.is_released(&uid));
         self.stores.token(token).filter(|it| !(it.is_deleted() && gone(it)))
+    }
+
+    /// Whether this shard works for what is made with that console token, or for the token itself.
+    pub fn is_of_this_shard(&self, token: &TokenRef) -> bool {
+        let shard = self.settings.shard;
+        if shard.is_whole() {
+            return true;
+        }
+        // A minted token is made, proven and replaced with its issuer.
+        let issuer = |it: &AnyToken| Some(token.sibling(&it.spec().mint.as_ref()?.issuer_ref.name));
+        let issuer = self.stores.token(token).as_ref().and_then(issuer).unwrap_or_else(|| token.clone());
+        match self.stores.token(&issuer) {
+            Some(found) => shard.works_at(&self.settings.vendors.place(&found).place),
+            None => shard.works_for(&issuer),
+        }
     }
 
     /// What passes share slots of that are made with this console token: its account, once it is known.

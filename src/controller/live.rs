@@ -61,8 +61,12 @@ impl Subject for GatewayApiKey {
         }
     }
 
+    fn token_or_self(&self) -> TokenRef {
+        TokenRef::named_by(self)
+    }
+
     fn lane(&self, context: &Context) -> Lane {
-        context.lane(TokenRef::named_by(self))
+        context.lane(self.token_or_self())
     }
 }
 
@@ -80,8 +84,12 @@ impl Subject for ProviderKey {
         }
     }
 
+    fn token_or_self(&self) -> TokenRef {
+        TokenRef::named_by(self)
+    }
+
     fn lane(&self, context: &Context) -> Lane {
-        context.lane(TokenRef::named_by(self))
+        context.lane(self.token_or_self())
     }
 }
 
@@ -94,8 +102,12 @@ impl Subject for ProjectSettings {
         Rank::Routine
     }
 
+    fn token_or_self(&self) -> TokenRef {
+        TokenRef::named_by(self)
+    }
+
     fn lane(&self, context: &Context) -> Lane {
-        context.lane(TokenRef::named_by(self))
+        context.lane(self.token_or_self())
     }
 }
 

@@ -49,8 +49,12 @@ impl Subject for ConsoleToken {
         Rank::Routine
     }
 
+    fn token_or_self(&self) -> TokenRef {
+        TokenRef::beside(self.namespace(), &self.name_any())
+    }
+
     fn lane(&self, _: &Context) -> Lane {
-        Lane::Poll(TokenRef::beside(self.namespace(), &self.name_any()))
+        Lane::Poll(self.token_or_self())
     }
 }
 
@@ -63,8 +67,12 @@ impl Subject for ClusterConsoleToken {
         Rank::Routine
     }
 
+    fn token_or_self(&self) -> TokenRef {
+        TokenRef::shared(&self.name_any())
+    }
+
     fn lane(&self, _: &Context) -> Lane {
-        Lane::Poll(TokenRef::shared(&self.name_any()))
+        Lane::Poll(self.token_or_self())
     }
 }
 

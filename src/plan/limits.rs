@@ -328,9 +328,25 @@ pub fn most_previous(limits: &Limits) -> usize {
 }
 
 /// Whether the keys of a namespace have limits in common.
-pub fn count_together(limits: &Limits) -> bool {
+fn count_together(limits: &Limits) -> bool {
     let budget = limits.budget.as_ref().is_some_and(|it| it.per_namespace.is_some());
     budget || limits.keys.as_ref().is_some_and(|it| it.per_namespace.is_some())
+}
+
+/// Checks a key against every limit of its token. `labels`: those of its namespace. `others`: the shares of the other keys of
+/// the namespace with that token, wanted only where they count.
+pub fn exceeds(
+    token: &AnyToken,
+    key: &GatewayApiKey,
+    labels: Labels<'_>,
+    others: impl FnOnce(&Limits) -> Vec<Share>,
+) -> Result<(), SpecError> {
+    let reference = TokenRef::named_by(key);
+    let namespace = key.namespace().unwrap_or_default();
+    let Some(limits) = of(token, &namespace, labels)? else { return Ok(()) };
+    check_key(limits, &reference, key)?;
+    let others = if count_together(limits) { others(limits) } else { Vec::new() };
+    check_sum(limits, &reference, &Share::of(limits, &reference, key), others.iter())
 }
 
 /// Checks a key against what the other keys of its namespace have. A resource that is older counts with what it wants,

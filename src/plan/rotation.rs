@@ -11,6 +11,8 @@ use super::window;
 use crate::api::rotation::KeyCount;
 use jiff::{SignedDuration, Timestamp};
 
+/// Keys that are made for one resource within a day, unless the operator is told another number.
+pub const KEYS_PER_DAY: u64 = 20;
 /// Created keys and attempts are counted over this time.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// Attempts permitted per permitted key.

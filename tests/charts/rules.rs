@@ -203,9 +203,21 @@ fn traffic_goes_out_to_dns_the_api_server_and_vendors_with_the_ports_of_admitted
 fn the_selector_is_the_one_that_running_deployments_have() {
     for (name, values) in combinations() {
         let objects = rendered(&values);
-        let selector = &of_kind(&objects, "Deployment")[0]["spec"]["selector"]["matchLabels"];
-        let fixed = json!({"app.kubernetes.io/name": "keysmith", "app.kubernetes.io/instance": "keysmith"});
-        assert_eq!(*selector, fixed, "{name}: it can never change");
+        let deployments = of_kind(&objects, "Deployment");
+        let count = deployments.len();
+        for (number, deployment) in (1..).zip(deployments) {
+            let selector = &deployment["spec"]["selector"]["matchLabels"];
+            let mut fixed =
+                json!({"app.kubernetes.io/name": "keysmith", "app.kubernetes.io/instance": "keysmith"});
+            if count > 1 {
+                fixed["keysmith.dev/shard"] = json!(format!("{number}-of-{count}"));
+            }
+            assert_eq!(*selector, fixed, "{name}: it can never change");
+            assert_eq!(
+                deployment["spec"]["template"]["metadata"]["labels"]["keysmith.dev/shard"],
+                fixed["keysmith.dev/shard"]
+            );
+        }
     }
 }
 

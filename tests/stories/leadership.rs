@@ -35,7 +35,7 @@ async fn ready(world: &World, replica: &Replica) {
 }
 
 /// Waits until that operator leads; returns how long that took.
-async fn until_it_leads(world: &World, replica: &Replica) -> SignedDuration {
+pub async fn until_it_leads(world: &World, replica: &Replica) -> SignedDuration {
     let start = world.clock.now();
     while !replica.leads() {
         assert!(passed(world, start) < SignedDuration::from_mins(2), "it never leads");

@@ -16,6 +16,7 @@ use keysmith::controller::context::Settings;
 use keysmith::emulator::{Emulator, VendorId};
 use keysmith::gateway::Vendors;
 use keysmith::operator::Operator;
+use keysmith::plan::shard::Shard;
 use keysmith::plan::token::{Endpoints, Gateways};
 use keysmith::plan::turns::Limits;
 use keysmith::runtime::clock::Clock;
@@ -198,8 +199,15 @@ impl World {
 
     /// Starts an operator with leader election under that name, beside those that run.
     pub async fn replica(&self, name: &str, metrics: Metrics) -> Replica {
-        let (operator, calls) = self.operator(name).await;
-        let lease = LeaseClient::new(self.connection(&format!("{name}-lease")).await, &self.namespace);
+        self.replica_of(Shard::default(), name, metrics).await
+    }
+
+    /// The same, as a replica of that shard.
+    pub async fn replica_of(&self, shard: Shard, name: &str, metrics: Metrics) -> Replica {
+        let (mut operator, calls) = self.operator(name).await;
+        operator.settings.shard = shard;
+        let connection = self.connection(&format!("{name}-lease")).await;
+        let lease = LeaseClient::new(connection, &self.namespace, shard);
         let election = Election { lease, identity: name.to_owned(), times: times(self.is_simulated()) };
         Replica::start(Operator { metrics, election: Some(election), ..operator }, calls)
     }
@@ -228,6 +236,7 @@ impl World {
                 home: self.ledger_namespace.clone(),
                 watch_secrets: self.watch_secrets,
                 cluster_tokens_only: self.cluster_tokens_only,
+                shard: Shard::default(),
             },
             namespaces: self.watched(),
             metrics: self.metrics.clone(),

@@ -1,7 +1,6 @@
 //! What the limits of a ClusterConsoleToken mean for a key. The key of a minted token is the token's own, and has none.
 
 use super::KeyPass;
-use crate::api::GatewayApiKey;
 use crate::plan::facts::{Bounds, Refusal};
 use crate::plan::identity::AnyToken;
 use crate::plan::limits::{self, Share};
@@ -32,16 +31,13 @@ impl<P: KeyPorts> KeyPass<P> {
     }
 
     fn exceeds(&self, token: &AnyToken) -> Result<(), SpecError> {
-        let (namespace, reference) = (self.namespace(), self.token_ref());
-        let labels = self.ports.namespace_labels(&namespace);
-        let Some(limits) = limits::of(token, &namespace, labels.as_ref())? else { return Ok(()) };
-        limits::check_key(limits, &reference, &self.key)?;
-        let share = |key: &GatewayApiKey| Share::of(limits, &reference, key);
-        let mut others = Vec::new();
-        if limits::count_together(limits) {
-            self.ports.each_key_beside(&self.key, |key| others.push(share(key)));
-        }
-        limits::check_sum(limits, &reference, &share(&self.key), others.iter())
+        let labels = self.ports.namespace_labels(&self.namespace());
+        limits::exceeds(token, &self.key, labels.as_ref(), |limits| {
+            let reference = self.token_ref();
+            let mut others = Vec::new();
+            self.ports.each_key_beside(&self.key, |key| others.push(Share::of(limits, &reference, key)));
+            others
+        })
     }
 
     /// Whether the limits of the token permit what the key puts into its Secret.

@@ -1,0 +1,160 @@
+//! Operators that share the accounts of a cluster: every account has exactly one of them.
+
+use crate::stories::leadership::until_it_leads;
+use crate::support::replica::{Replica, times};
+use crate::support::world::{ORG, TOKEN, World, key_spec, merged};
+use jiff::SignedDuration;
+use keysmith::plan::identity::TokenRef;
+use keysmith::plan::ledger::Place;
+use keysmith::plan::shard::Shard;
+use keysmith::runtime::metrics::Metrics;
+use serde_json::json;
+use std::time::Duration;
+
+/// Accounts of each shard.
+const ACCOUNTS: usize = 2;
+
+fn shard(text: &str) -> Shard {
+    Shard::parse(text).unwrap()
+}
+
+/// The ConsoleTokens of this many accounts of a shard, by name; each account has its organization.
+async fn accounts_of(world: &World, shard: Shard, name: &str) -> Vec<String> {
+    let is_in = |organization: &String| {
+        shard.works_at(&Place::of(
+            &TokenRef::shared("any"),
+            "edgee",
+            "http://emulator.test/edgee",
+            organization,
+        ))
+    };
+    let organizations: Vec<_> = (0..).map(|it| format!("org_{it}")).filter(is_in).take(ACCOUNTS).collect();
+    let mut tokens = Vec::new();
+    for (number, organization) in organizations.iter().enumerate() {
+        let token = format!("{name}-{number}");
+        let vendor = json!({"vendor": {"edgee": {"organizationId": organization}}});
+        world.create("ConsoleToken", &token, merged(world.token_spec(), vendor)).await;
+        tokens.push(token);
+    }
+    tokens
+}
+
+/// One credential for every organization of these stories.
+async fn credential(world: &World) {
+    let organizations: Vec<_> = (0..64).map(|it| format!("org_{it}")).collect();
+    let mut all: Vec<_> = organizations.iter().map(String::as_str).collect();
+    all.push(ORG);
+    world.edgee().add_token(TOKEN, &all);
+    world.write_secret("edgee-console", &[("token", TOKEN)]).await;
+}
+
+async fn make(world: &World, token: &str) {
+    world
+        .create(
+            "GatewayApiKey",
+            token,
+            merged(key_spec(json!({})), json!({"consoleTokenRef": {"name": token}})),
+        )
+        .await;
+}
+
+async fn first_of(world: &World, text: &str) -> Replica {
+    let replica = world.replica_of(shard(text), &format!("of {text}"), Metrics::default()).await;
+    until_it_leads(world, &replica).await;
+    replica
+}
+
+pub async fn every_account_has_exactly_one_shard(world: &mut World) {
+    world.stop().await;
+    credential(world).await;
+    let (one, two) = (first_of(world, "1/2").await, first_of(world, "2/2").await);
+    let firsts = accounts_of(world, shard("1/2"), "first").await;
+    let seconds = accounts_of(world, shard("2/2"), "second").await;
+    for token in firsts.iter().chain(&seconds) {
+        make(world, token).await;
+    }
+    for token in firsts.iter().chain(&seconds) {
+        world.ready("GatewayApiKey", token).await;
+        world.ready("ConsoleToken", token).await;
+    }
+    assert_eq!(world.creations(), ACCOUNTS * 2);
+    assert!(one.calls() > 0 && two.calls() > 0, "{} {}", one.calls(), two.calls());
+    // Without the second, nobody calls for its accounts, and the first goes on.
+    two.stop().await;
+    world
+        .create(
+            "GatewayApiKey",
+            "late",
+            merged(key_spec(json!({})), json!({"consoleTokenRef": {"name": seconds[0]}})),
+        )
+        .await;
+    world
+        .create(
+            "GatewayApiKey",
+            "now",
+            merged(key_spec(json!({})), json!({"consoleTokenRef": {"name": firsts[0]}})),
+        )
+        .await;
+    world.ready("GatewayApiKey", "now").await;
+    world.pass(Duration::from_secs(600), Duration::from_secs(5)).await;
+    assert_eq!(world.creations(), ACCOUNTS * 2 + 1);
+    let two = first_of(world, "2/2").await;
+    world.ready("GatewayApiKey", "late").await;
+    assert_eq!(world.creations(), ACCOUNTS * 2 + 2);
+    one.stop().await;
+    two.stop().await;
+}
+
+pub async fn a_shard_that_is_killed_is_taken_over_by_its_replica_alone(world: &mut World) {
+    world.stop().await;
+    credential(world).await;
+    let one = first_of(world, "1/2").await;
+    let two = first_of(world, "2/2").await;
+    let spare = world.replica_of(shard("1/2"), "spare", Metrics::default()).await;
+    let tokens = accounts_of(world, shard("1/2"), "first").await;
+    make(world, &tokens[0]).await;
+    one.kill();
+    let took = until_it_leads(world, &spare).await;
+    assert!(took <= times(world.is_simulated()).lease + SignedDuration::from_secs(1), "{took:#}");
+    assert!(two.leads());
+    make(world, &tokens[1]).await;
+    for token in &tokens {
+        world.ready("GatewayApiKey", token).await;
+        assert!(world.accepts(&world.entry(token, "key").await.unwrap()));
+    }
+    assert_eq!(world.creations(), ACCOUNTS);
+    spare.stop().await;
+    two.stop().await;
+}
+
+pub async fn shards_of_another_number_wait_for_those_that_lead(world: &mut World) {
+    world.stop().await;
+    credential(world).await;
+    let whole = world.replica("whole", Metrics::default()).await;
+    until_it_leads(world, &whole).await;
+    let shards = [
+        world.replica_of(shard("1/2"), "one", Metrics::default()).await,
+        world.replica_of(shard("2/2"), "two", Metrics::default()).await,
+    ];
+    world.pass(Duration::from_secs(300), Duration::from_secs(8)).await;
+    assert!(whole.leads() && !shards.iter().any(Replica::leads));
+    let tokens = accounts_of(world, shard("2/2"), "second").await;
+    make(world, &tokens[0]).await;
+    world.ready("GatewayApiKey", &tokens[0]).await;
+    assert_eq!(shards.iter().map(Replica::calls).sum::<usize>(), 0);
+    whole.stop().await;
+    for shard in &shards {
+        until_it_leads(world, shard).await;
+    }
+    make(world, &tokens[1]).await;
+    world.ready("GatewayApiKey", &tokens[1]).await;
+    // And back: the shards are in the way of an operator of all accounts until the last one is gone.
+    let whole = world.replica("whole again", Metrics::default()).await;
+    let [one, two] = shards;
+    one.stop().await;
+    world.pass(Duration::from_secs(300), Duration::from_secs(8)).await;
+    assert!(!whole.leads());
+    two.stop().await;
+    until_it_leads(world, &whole).await;
+    whole.stop().await;
+}
