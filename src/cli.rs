@@ -1,5 +1,6 @@
 //! The command line.
 
+mod complete;
 #[cfg(feature = "emulator")]
 mod emulate;
 pub(crate) mod flags;
@@ -7,11 +8,12 @@ pub(crate) mod network;
 mod ready;
 mod run;
 
-use crate::output::{Failure, PLUGIN, WrongFlag, is_plugin, print, program};
+use crate::output::{Failure, PLUGIN, WrongFlag, is_called, is_plugin, print, program};
 use crate::runtime::telemetry::{self, Filter, LogFormat};
 use crate::{api, commands, explain, orphans, uninstall, usage};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use kube::ResourceExt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -54,6 +56,10 @@ enum Command {
     Doctor(commands::doctor::Arguments),
     /// Write a page (HTML) with every key by namespace: expiry, next rotation, spending, last use, and what lacks a limit.
     Report(commands::report::Arguments),
+    /// Check files without a cluster: by the definitions of this version, and by what the operator refuses.
+    Validate(commands::validate::Arguments),
+    /// Show what applying files would do: changed in place, a new key, refused. Nothing is changed, no vendor is called.
+    Plan(commands::plan::Arguments),
     /// Replace keys by new ones, with the overlap of every rotation.
     Rotate(commands::request::Rotate),
     /// Declare keys leaked: new ones now, and the leaked ones and all previous ones revoked at once.
@@ -62,12 +68,16 @@ enum Command {
     Suspend(commands::request::Suspend),
     /// End a suspension.
     Resume(commands::request::Suspend),
+    /// Write resources for keys that exist at a vendor and that nothing manages, to be looked at first (Observe).
+    Adopt(commands::adopt::Arguments),
     /// Find the resource of a key that was found somewhere, or of a name in a vendor's console.
     Whose(commands::whose::Arguments),
     /// List keys at the vendors that no resource accounts for, and those left behind on purpose; remove them on request.
     Orphans(orphans::command::Arguments),
     /// Show what keys spent, by key, namespace or label, as a table, CSV or JSON.
     Usage(usage::command::Arguments),
+    /// Write a file for support: resources, events, logs and the doctor's findings, without credentials, listed before it is written.
+    SupportBundle(commands::support_bundle::Arguments),
     /// Print the completion of a shell.
     Completion {
         /// The shell.
@@ -103,6 +113,12 @@ fn command() -> clap::Command {
 impl Cli {
     /// Reads the command line of the process; a wrong one ends the process with exit code 2.
     pub fn read() -> Self {
+        if is_called(complete::PROGRAM) {
+            let words: Vec<_> = std::env::args().skip(1).collect();
+            // kubectl shows nothing of an answer that it cannot read.
+            let _ = std::io::stdout().write_all(complete::answer(&Self::command(), &words).as_bytes());
+            std::process::exit(0);
+        }
         let matches = command().get_matches();
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
@@ -124,11 +140,15 @@ impl Cli {
             Command::Status(arguments) => return commands::status::run(arguments).await,
             Command::Doctor(arguments) => return commands::doctor::run(arguments).await,
             Command::Report(arguments) => return commands::report::run(arguments).await,
+            Command::Validate(arguments) => return commands::validate::run(&arguments),
+            Command::Plan(arguments) => return commands::plan::run(arguments).await,
             Command::Rotate(arguments) => return commands::request::rotate(arguments).await,
             Command::Leaked(arguments) => return commands::request::leaked(arguments).await,
             Command::Suspend(arguments) => return commands::request::suspend(arguments, true).await,
             Command::Resume(arguments) => return commands::request::suspend(arguments, false).await,
+            Command::Adopt(arguments) => return commands::adopt::run(arguments).await,
             Command::Whose(arguments) => return commands::whose::run(arguments).await,
+            Command::SupportBundle(arguments) => return commands::support_bundle::run(arguments).await,
             Command::Completion { shell } => completion(shell)?,
             Command::Man { dir } => manual(&dir)?,
             Command::Orphans(arguments) => return orphans::command::run(arguments).await,

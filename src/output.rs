@@ -18,8 +18,13 @@ pub const PLUGIN: &str = "kubectl-keysmith";
 
 /// Whether the binary was called as a plugin of kubectl.
 pub fn is_plugin() -> bool {
+    is_called(PLUGIN)
+}
+
+/// Whether the binary was called under that name.
+pub fn is_called(name: &str) -> bool {
     let called = std::env::args_os().next();
-    called.is_some_and(|it| Path::new(&it).file_stem().is_some_and(|it| it == PLUGIN))
+    called.is_some_and(|it| Path::new(&it).file_stem().is_some_and(|it| it == name))
 }
 
 /// The command as the person who called it writes it, for messages that name another subcommand.

@@ -80,10 +80,12 @@ mod stories {
     pub mod replicas;
     pub mod rights;
     pub mod rotating;
+    pub mod shards;
     pub mod spending;
     pub mod telling;
     pub mod tokens;
     pub mod transitions;
+    pub mod validating;
     pub mod vanishing;
 }
 
@@ -304,7 +306,11 @@ tell! {
     plugin:
         the_plugin_shows_rotates_suspends_and_finds_keys,
         the_plugin_examines_the_installation_and_writes_a_page,
-        the_plugin_says_what_is_wrong;
+        the_plugin_says_what_is_wrong,
+        the_plugin_foresees_what_applying_files_does,
+        the_plugin_writes_resources_for_keys_that_exist,
+        the_plugin_packs_what_support_needs_without_credentials,
+        kubectl_completes_the_plugin;
     adopting:
         a_key_that_exists_is_taken_over_with_its_secret,
         a_key_that_is_not_there_is_named,
@@ -317,6 +323,10 @@ tell! {
         those_for_cortecs_become_ready_and_work,
         those_for_litellm_become_ready_and_work,
         those_for_openrouter_become_ready_and_work;
+    shards:
+        every_account_has_exactly_one_shard,
+        a_shard_that_is_killed_is_taken_over_by_its_replica_alone,
+        shards_of_another_number_wait_for_those_that_lead;
     leadership:
         the_other_leads_within_a_second_after_a_graceful_stop,
         the_other_leads_within_the_lease_and_a_second_after_a_kill,
@@ -324,6 +334,8 @@ tell! {
         passes_under_way_are_finished_before_the_lease_is_released,
         a_deleted_lease_is_created_again,
         one_operator_alone_is_ready_when_its_caches_are_filled;
+    validating:
+        what_is_refused_offline_is_what_the_api_server_refuses;
     admission:
         a_console_token_names_exactly_one_known_vendor,
         a_console_token_is_not_pointed_elsewhere,

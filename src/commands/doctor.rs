@@ -27,6 +27,8 @@ const ATTENTION: u8 = 3;
 /// Clocks that differ by no more than this many seconds agree: the header of the API server has whole seconds, and the
 /// answer takes a while.
 const AGREES: i64 = 5;
+/// The label of a shard's Deployment.
+const SHARD: &str = "keysmith.dev/shard";
 /// What the chart labels its objects with.
 const OURS: &str = "app.kubernetes.io/name=keysmith";
 
@@ -53,7 +55,7 @@ enum State {
 }
 
 /// A check and its result.
-struct Check {
+pub struct Check {
     what: String,
     state: State,
     text: String,
@@ -69,20 +71,27 @@ impl Check {
 pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let server = shown(&arguments.cluster.config().await?);
     let kubernetes = Kubernetes::connect(&arguments.cluster).await?;
-    let client = &kubernetes.client;
-    let mut checks = vec![Check::new("API server", State::Fine, server)];
+    let mut found = vec![Check::new("API server", State::Fine, server)];
+    found.extend(checks(&kubernetes.client).await);
+    print(&text(&found))?;
+    let wrong = found.iter().any(|it| it.state == State::Wrong);
+    Ok(if wrong { ExitCode::from(ATTENTION) } else { ExitCode::SUCCESS })
+}
+
+/// Every check but that of the API server.
+pub async fn checks(client: &Client) -> Vec<Check> {
+    let mut checks = Vec::new();
     checks.push(clock(client).await);
     checks.extend(definitions(client).await);
     checks.push(operator(client).await);
     checks.push(policies(client).await);
     checks.extend(tokens(client).await);
     checks.extend(rights(client).await);
-    print(&text(&checks))?;
-    let wrong = checks.iter().any(|it| it.state == State::Wrong);
-    Ok(if wrong { ExitCode::from(ATTENTION) } else { ExitCode::SUCCESS })
+    checks
 }
 
-fn text(checks: &[Check]) -> String {
+/// The checks for people, a line each.
+pub fn text(checks: &[Check]) -> String {
     let line = |check: &Check| {
         let state = match check.state {
             State::Fine => "ok     ",
@@ -182,11 +191,40 @@ fn several(list: &[Deployment]) -> Check {
             format!("none of {} Deployments has a ready pod; keys work on, nothing is rotated", list.len());
         return Check::new("operator", State::Wrong, text);
     }
+    if let Some(shards) = shards(list) {
+        return shards;
+    }
     let text = format!(
         "{} Deployments have its label; two releases that watch the same namespaces disturb each other",
         list.len()
     );
     Check::new("operator", State::Unsure, text)
+}
+
+/// Deployments that are the shards of one operator, all of them.
+fn shards(list: &[Deployment]) -> Option<Check> {
+    let mut found: Vec<_> = list.iter().map(|it| it.labels().get(SHARD)).collect::<Option<_>>()?;
+    found.sort_unstable();
+    found.dedup();
+    let count = found.first()?.split_once("-of-")?.1;
+    let wanted: Vec<_> = (1..=count.parse::<usize>().ok()?).map(|it| format!("{it}-of-{count}")).collect();
+    if found.len() != list.len()
+        || wanted.len() != found.len()
+        || !wanted.iter().all(|it| found.contains(&it))
+    {
+        return None;
+    }
+    let idle: Vec<_> = list.iter().filter(|it| pods(it).0 == 0).map(ResourceExt::name_any).collect();
+    Some(match idle.as_slice() {
+        [] => Check::new("operator", State::Fine, format!("{count} shards, each with a ready pod")),
+        idle => {
+            let text = format!(
+                "{} has no ready pod; the keys of its accounts work on, and nothing of them is rotated",
+                idle.join(", ")
+            );
+            Check::new("operator", State::Wrong, text)
+        }
+    })
 }
 
 async fn policies(client: &Client) -> Check {

@@ -4,7 +4,7 @@ use super::{Request, Unread};
 use crate::api::{ClusterConsoleToken, ConsoleToken, GatewayApiKey, ProviderKey};
 use crate::cluster::is_missing;
 use crate::cluster::object::{self, Managed};
-use crate::plan::identity::{AnyToken, TokenRef};
+use crate::plan::identity::{AnyToken, TokenKind, TokenRef};
 use crate::plan::naming::ClusterId;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ListParams;
@@ -55,6 +55,16 @@ pub async fn tokens(
     }
     found.retain(|it| name.is_none_or(|name| name == it.reference.name));
     Ok(found)
+}
+
+/// The console token with that identity, if it exists and fits the present type.
+pub async fn token(client: &Client, reference: &TokenRef) -> Result<Option<AnyToken>, Unread> {
+    let (namespace, name) = (reference.namespace.as_deref(), Some(reference.name.as_str()));
+    let found = match reference.kind {
+        TokenKind::ConsoleToken => tokens(client, namespace, name).await?,
+        TokenKind::ClusterConsoleToken => cluster_tokens(client).await?,
+    };
+    Ok(found.into_iter().find(|it| it.reference == *reference).and_then(|it| it.token))
 }
 
 /// The ClusterConsoleTokens.

@@ -3,21 +3,25 @@
 use super::cluster::mark;
 use super::known::*;
 use jiff::Timestamp;
-use keysmith::api::GatewayApiKey;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::api::shared::Period;
+use keysmith::api::{GatewayApiKey, GatewayApiKeyStatus};
 use keysmith::gateway::DRIVERS;
 use keysmith::plan::capability::{Capabilities, Support};
 use keysmith::plan::decision::{Decision, Step, Why};
 use keysmith::plan::desired::{Desired, desired};
 use keysmith::plan::drift::{Field, Sent};
 use keysmith::plan::expiry;
-use keysmith::plan::facts::{Confirmed, Facts};
+use keysmith::plan::facts::{Bounds, Confirmed, Facts, Refusal};
 use keysmith::plan::issuance::decide;
-use keysmith::plan::listing::{Listed, Shown};
+use keysmith::plan::listing::{KeyId, Listed, Shown};
+use keysmith::plan::money;
 use keysmith::plan::naming::{NameStyle, Serial};
+use keysmith::plan::preview::{Edit, Effect, Preview, preview};
 use keysmith::plan::requests::{Cause, RotationRequests};
 use keysmith::plan::settings::Settings;
+use keysmith::plan::spec_error::SpecError;
 use keysmith::plan::spec_field::SpecField;
 use serde_json::{Map, Value, json};
 
@@ -156,6 +160,130 @@ fn outcome(field: &str, [before, after]: &[Value; 2], capabilities: &Capabilitie
         Decision { step: Step::Rest(_), .. } => Outcome::Operator,
         other => panic!("{field}: {other:?}"),
     }
+}
+
+/// What `keysmith plan` foresees of the same change, from the resources alone.
+fn foreseen([before, after]: &[Value; 2], capabilities: &'static Capabilities) -> Preview {
+    let [before, after] = [before, after].map(resource);
+    let wanted = desired(&before, capabilities, None).unwrap();
+    let record = settled(&wanted, capabilities).record;
+    let mut status = GatewayApiKeyStatus {
+        id: record.id.map(|it| it.0),
+        serial: record.serial.map(|it| it.0),
+        created_at: record.created_at,
+        expires_at: record.expires_at,
+        last_handled_trigger: record.handled.trigger,
+        email: record.sent.email,
+        budget: record.sent.budget.map(money::budget),
+        ..GatewayApiKeyStatus::default()
+    };
+    status.internal.immutable_fields_hash = record.immutable_hash;
+    status.internal.applied_generation = Some(1);
+    let generation = |key: GatewayApiKey, number| GatewayApiKey {
+        metadata: ObjectMeta { generation: Some(number), uid: Some("u".to_owned()), ..key.metadata },
+        ..key
+    };
+    let before = GatewayApiKey { status: Some(status), ..generation(before, 1) };
+    let after = GatewayApiKey { status: before.status.clone(), ..generation(after, 2) };
+    let edit = |after| Edit {
+        before: Some(&before),
+        after,
+        capabilities,
+        bounds: Bounds::default(),
+        now: served().now,
+        keys_per_day: 20,
+    };
+    assert_eq!(preview(&edit(&before)).effects, [], "{}: without a change", capabilities.title);
+    preview(&edit(&after))
+}
+
+#[test]
+fn what_is_foreseen_is_what_the_decision_does() {
+    let drivers = DRIVERS.iter().map(|it| it.capabilities);
+    for capabilities in drivers.filter(|it| it.types.contains(&KeyType::Api)) {
+        for field in SpecField::ALL {
+            let values = values(field.name(), capabilities).unwrap();
+            let of = |effects: &[Effect]| format!("{} {}: {effects:?}", capabilities.title, field.name());
+            if capabilities.support(field) == Support::Unsupported {
+                let refused = values.iter().any(|it| desired(&resource(it), capabilities, None).is_err());
+                if refused && desired(&resource(&values[0]), capabilities, None).is_ok() {
+                    let effects = foreseen(&values, capabilities).effects;
+                    assert!(matches!(effects.as_slice(), [Effect::Refused(_)]), "{}", of(&effects));
+                }
+                continue;
+            }
+            let found = outcome(field.name(), &values, capabilities);
+            if found == Outcome::Immutable {
+                continue;
+            }
+            let Preview { effects, next_rotation } = foreseen(&values, capabilities);
+            match found {
+                Outcome::InPlace => {
+                    let amended = effects.contains(&Effect::Amended(vec![Field::of(field).unwrap()]));
+                    assert!(amended, "{}", of(&effects));
+                    let whole =
+                        effects.iter().all(|it| matches!(it, Effect::Amended(_) | Effect::SecretWritten));
+                    assert!(whole, "{}", of(&effects));
+                }
+                Outcome::NewKey => {
+                    assert_eq!(effects, [Effect::Replaced(Cause::Changed)], "{}", capabilities.title);
+                    assert_eq!(next_rotation, None);
+                }
+                Outcome::Operator => {
+                    let calls = |it: &Effect| {
+                        matches!(it, Effect::Amended(_) | Effect::Replaced(_) | Effect::FirstKey)
+                    };
+                    assert!(!effects.iter().any(calls), "{}", of(&effects));
+                }
+                Outcome::Immutable => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn a_first_key_a_request_a_limit_and_a_suspension_are_foreseen() {
+    let capabilities = DRIVERS[0].capabilities;
+    let edit = |before, after, bounds| Edit {
+        before,
+        after,
+        capabilities,
+        bounds,
+        now: served().now,
+        keys_per_day: 20,
+    };
+    let new = resource(&json!({}));
+    assert_eq!(preview(&edit(None, &new, Bounds::default())).effects, [Effect::FirstKey]);
+    let error = SpecError::invalid("spec.budget", "too much");
+    let refusal = Some(Refusal { error: error.clone(), until: None, freezes: true });
+    let bounded = Bounds { refusal, ..Bounds::default() };
+    assert_eq!(preview(&edit(None, &new, bounded.clone())).effects, [Effect::Refused(error.clone())]);
+    let status =
+        GatewayApiKeyStatus { id: Some("one".to_owned()), serial: Some(3), ..GatewayApiKeyStatus::default() };
+    let served = GatewayApiKey { status: Some(status), ..resource(&json!({})) };
+    let mut leaked = served.clone();
+    leaked.metadata.annotations = Some([(keysmith::api::LEAKED.to_owned(), "1".to_owned())].into());
+    let effects = preview(&edit(Some(&served), &leaked, Bounds::default())).effects;
+    assert_eq!(effects, [Effect::Replaced(Cause::Leaked)]);
+    let suspended = GatewayApiKey {
+        status: served.status.clone(),
+        ..resource(&json!({"suspend": true, "models": ["m"]}))
+    };
+    let effects = preview(&edit(Some(&served), &suspended, Bounds::default())).effects;
+    assert!(
+        matches!(effects.as_slice(), [Effect::Waits(it)] if it.message.contains("spec.suspend")),
+        "{effects:?}"
+    );
+    let mut models = GatewayApiKey { status: served.status.clone(), ..resource(&json!({"models": ["m"]})) };
+    models.metadata.generation = Some(2);
+    let effects = preview(&edit(Some(&served), &models, bounded)).effects;
+    assert_eq!(effects, [Effect::Refused(error)], "frozen by the limits");
+    let adopted = resource(&json!({"externalId": "theirs"}));
+    let effects = preview(&edit(None, &adopted, Bounds::default())).effects;
+    assert_eq!(effects, [Effect::TakenOver(KeyId("theirs".to_owned()))]);
+    let observed = resource(&json!({"externalId": "theirs", "managementPolicy": "Observe"}));
+    let effects = preview(&edit(None, &observed, Bounds::default())).effects;
+    assert_eq!(effects, [Effect::Observed(KeyId("theirs".to_owned()))]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `kubectl keysmith`: the binary under the name of a plugin, called by kubectl itself.
 
-use crate::support::world::{World, key_spec};
+use crate::stories::binary::{serve_vendor, token_at};
+use crate::support::world::{World, key_spec, merged};
 use crate::support::{canary, plane};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
@@ -18,6 +19,8 @@ fn path() -> OsString {
     let link = folder.join("kubectl-keysmith");
     // Stories run side by side: the link of another one is the same.
     let _ = std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_keysmith"), link);
+    let completion = folder.join("kubectl_complete-keysmith");
+    let _ = std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_keysmith"), completion);
     let path = std::env::var_os("PATH").unwrap();
     std::env::join_paths(std::iter::once(folder).chain(std::env::split_paths(&path))).unwrap()
 }
@@ -208,4 +211,144 @@ pub async fn the_plugin_says_what_is_wrong(world: &mut World) {
     );
     let (code, out, _) = kubectl(world, &["--help"], "").await;
     assert!(code == 0 && out.contains("Usage: kubectl keysmith"), "{code} {out}");
+}
+
+/// A GatewayApiKey as a file has it.
+fn file(name: &str, spec: Value) -> String {
+    let key = json!({
+        "apiVersion": "keysmith.dev/v1alpha1", "kind": "GatewayApiKey", "metadata": {"name": name}, "spec": key_spec(spec),
+    });
+    format!("---\n{}", serde_yaml::to_string(&key).unwrap())
+}
+
+pub async fn the_plugin_foresees_what_applying_files_does(world: &mut World) {
+    world.token().await;
+    let kept = json!({"expiresInDays": 30, "rotation": {"overlap": "2h"}});
+    world.key("checkout", kept.clone()).await;
+    let version =
+        async || world.api("GatewayApiKey").get("checkout").await.unwrap().metadata.resource_version;
+    let (before, creations) = (version().await, world.creations());
+    let plan = async |text: &str| kubectl(world, &["plan", "-f", "-"], text).await;
+    let (code, out, err) = plan(&file("checkout", kept.clone())).await;
+    assert!(code == 0 && out.contains("(standard input, document 1): unchanged"), "{code} {out}{err}");
+    let with = |more: Value| file("checkout", merged(kept.clone(), more));
+    let in_place = json!({"models": ["openai/gpt-5.2"], "secret": {"preset": "OpenAI"}});
+    let (code, out, err) = plan(&with(in_place)).await;
+    for words in [
+        "changed in place at the vendor: spec.models;",
+        "Secret checkout is written again, with the same key",
+    ] {
+        assert!(code == 0 && out.contains(words), "{code} {out}{err}");
+    }
+    // By the API server, and by the operator.
+    let (code, out, err) = plan(&with(json!({"modles": ["openai/gpt-5.2"]}))).await;
+    assert!(code == 4 && out.contains("REFUSED") && out.contains("modles"), "{code} {out}{err}");
+    let (code, out, err) = plan(&with(json!({"budget": {"amount": "2.50", "period": "Monthly"}}))).await;
+    let refused = "REFUSED: spec.budget.amount: Edgee takes whole USD only";
+    let stays = "serial 1, works on and is NOT replaced";
+    assert!(code == 4 && out.contains(refused) && out.contains(stays), "{code} {out}{err}");
+    let text = [
+        with(json!({"expiresInDays": 60})),
+        file("late", json!({})),
+        file("lost", json!({"consoleTokenRef": {"name": "none"}})),
+    ];
+    let (code, out, err) = plan(&text.concat()).await;
+    for words in [
+        "spec.expiresInDays: 30 -> 60",
+        "a NEW KEY replaces the one in Secret checkout, serial 1: a field changed that the vendor fixes when a key is made \
+         (spec.expiresInDays)",
+        "the old key works for 2h more",
+        "a first key is made and put into Secret late",
+        "none does not exist, neither in the cluster nor in these files",
+        "resources: 1 with a new key in place of one in use, 2 new; nothing was changed",
+    ] {
+        assert!(code == 3 && out.contains(words), "{words:?} is not in {code} {out}{err}");
+    }
+    // Nothing was changed; and applied, it does what was foreseen.
+    assert_eq!((before, creations), (version().await, world.creations()));
+    world.edit("GatewayApiKey", "checkout", json!({"spec": {"expiresInDays": 60}})).await.unwrap();
+    world
+        .eventually("a new key", async || {
+            match world.status("GatewayApiKey", "checkout").await["serial"].as_u64() {
+                Some(2) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+}
+
+pub async fn the_plugin_writes_resources_for_keys_that_exist(world: &mut World) {
+    let port = serve_vendor(world).await;
+    token_at(world, port).await;
+    let key = world.vendor().add_key("Checkout (old)");
+    let endpoints = format!("http://127.0.0.1:{port}");
+    let adopt = ["adopt", "edgee", "--allowed-endpoints", &endpoints];
+    let (code, out, err) = kubectl(world, &adopt, "").await;
+    assert!(code == 0 && out.contains("# named Checkout (old) at Edgee\n"), "{code} {out}{err}");
+    let resource: Value = serde_yaml::from_str(out.trim_start_matches("---\n")).unwrap();
+    assert_eq!(resource["metadata"], json!({"name": "checkout-old", "namespace": world.namespace}));
+    let spec = json!({
+        "consoleTokenRef": {"name": "edgee"}, "externalId": key.id, "managementPolicy": "Observe",
+        "displayName": "Checkout (old)",
+    });
+    assert_eq!(resource["spec"], spec);
+    let (code, checked, err) = called(&["validate", "-f", "-", "--vendor", "edgee"], &out).await;
+    assert!(code == 0 && checked.starts_with("ok "), "{code} {checked}{err}");
+    // Once a resource names it, there is nothing left.
+    world.create("GatewayApiKey", "checkout-old", spec).await;
+    let (code, out, err) = kubectl(world, &adopt, "").await;
+    let left = "1 that a GatewayApiKey names already";
+    assert!(code == 3 && out.is_empty() && err.contains(left), "{code} {out}{err}");
+    let (code, _, err) = kubectl(world, &["adopt", "none", "--allowed-endpoints", &endpoints], "").await;
+    assert!(code == 1 && err.contains("there is no ConsoleToken"), "{code} {err}");
+}
+
+pub async fn the_plugin_packs_what_support_needs_without_credentials(world: &mut World) {
+    world.token().await;
+    let template = json!({"data": {"url": "https://user:fake-password@db/{{ key }}"}});
+    world.key("checkout", json!({"email": "team@example.com", "secret": {"template": template}})).await;
+    let folder = plane::folder().join(&world.namespace);
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("support.tar.gz");
+    let command = ["support-bundle", "--yes", "--output", file.to_str().unwrap()];
+    let (code, out, err) = run(&command, "").await;
+    let listed = out.contains("resources/gatewayapikeys.yaml") && out.contains("doctor.txt");
+    assert!(code == 0 && listed, "{code} {out}{err}");
+    let unpacked = tokio::process::Command::new("tar").arg("-xzOf").arg(&file).output().await.unwrap();
+    let text = String::from_utf8(unpacked.stdout).unwrap();
+    assert!(
+        unpacked.status.success() && text.contains("checkout") && text.contains(&world.namespace),
+        "{text}"
+    );
+    assert_eq!(canary::secret_in(&text), None);
+    for secret in ["team@example.com", "fake-password", "managedFields", "last-applied"] {
+        assert!(!text.contains(secret), "{secret}");
+    }
+    let (code, _, err) = run(&command, "").await;
+    assert!(code == 1 && err.contains("exists already"), "{code} {err}");
+    let (code, _, err) = run(&["support-bundle"], "").await;
+    assert!(code == 2 && err.contains("add --yes"), "{code} {err}");
+}
+
+pub async fn kubectl_completes_the_plugin(_: &mut World) {
+    let completed = async |words: &[&str]| {
+        let mut command = tokio::process::Command::new("kubectl");
+        command.args(["__complete", "keysmith"]).args(words).env("PATH", path());
+        String::from_utf8(command.output().await.unwrap().stdout).unwrap()
+    };
+    assert!(completed(&["rot"]).await.starts_with("rotate\t"), "{}", completed(&["rot"]).await);
+    assert!(completed(&["rotate", "--wa"]).await.starts_with("--wait\t"));
+    assert!(completed(&["status", "-o", "y"]).await.starts_with("yaml"));
+}
+
+/// The command without a cluster.
+async fn called(arguments: &[&str], input: &str) -> (i32, String, String) {
+    let mut command = tokio::process::Command::new("kubectl");
+    command.arg("keysmith").args(arguments).env("PATH", path());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
+    let output = child.wait_with_output().await.unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }

@@ -336,7 +336,8 @@ pub fn taken(decision: &Decision, secret: &str, until: Option<Timestamp>) -> Opt
     Some(note)
 }
 
-const fn because(cause: Cause) -> &'static str {
+/// Why a key is replaced, as a clause about the old one.
+pub const fn because(cause: Cause) -> &'static str {
     match cause {
         Cause::Expiry => "the old one is near its expiry",
         Cause::MaxAge => "the old one reached spec.rotation.maxAge",

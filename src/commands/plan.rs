@@ -1,0 +1,212 @@
+//! `keysmith plan -f`: what applying files would do to keys. The API server checks the resources by a dry run, with schema,
+//! rules and admission policies; the rest is the operator's own decision (`plan::preview`). Nothing is changed, and no
+//! vendor is called.
+
+mod dry_run;
+mod text;
+
+use super::manifests::{self, Document};
+use crate::api::{ClusterConsoleToken, ConsoleToken, GatewayApiKey};
+use crate::cli::flags;
+use crate::gateway::Vendors;
+use crate::output::{Failure, print, tell};
+use crate::plan::facts::{Bounds, Refusal};
+use crate::plan::identity::{AnyToken, TokenKind, TokenRef};
+use crate::plan::limits::{self, Share};
+use crate::plan::preview::{Edit, Effect, Preview, preview};
+use crate::plan::rotation::KEYS_PER_DAY;
+use crate::runtime::clock::Clock;
+use crate::session::kubeconfig::ClusterArguments;
+use crate::session::{Kubernetes, objects};
+use clap::{Args, ValueEnum};
+use dry_run::Answer;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, ResourceExt};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use text::Line;
+
+/// Exit code: a key that applications use would be replaced.
+const REPLACED: u8 = 3;
+/// Exit code: something would be refused.
+const REFUSED: u8 = 4;
+
+/// The arguments of `keysmith plan`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "It takes the rights to get the resources and, for the check by the API server, to create and update them; nothing is \
+    changed. Exit codes: 0 no key in use is replaced and nothing refused, 3 a key in use would be replaced, 4 something would be \
+    refused, 2 a flag, its value or a file is wrong, 1 something else went wrong."
+)]
+pub struct Arguments {
+    /// A file or folder with resources, or - for standard input; may be repeated.
+    #[arg(short, long, required = true, value_name = "FILE")]
+    filename: Vec<PathBuf>,
+    /// The namespace of resources that name none; that of the kubeconfig's context when left out.
+    #[arg(short, long, value_parser = flags::namespace)]
+    namespace: Option<String>,
+    /// How to show it.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+    #[command(flatten)]
+    cluster: ClusterArguments,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Output {
+    #[default]
+    Text,
+    Json,
+}
+
+/// Runs the command.
+pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let manifests = manifests::read(&arguments.filename)?;
+    let kubernetes = Kubernetes::connect(&arguments.cluster).await?;
+    let written = arguments.namespace.filter(|it| !it.is_empty());
+    let planner = Planner {
+        namespace: written.unwrap_or_else(|| kubernetes.namespace.clone()),
+        kubernetes,
+        documents: &manifests.documents,
+        vendors: Vendors::default(),
+    };
+    let mut lines: Vec<_> = manifests.broken.iter().map(|it| Line::broken(it)).collect();
+    for document in &manifests.documents {
+        lines.push(planner.line(document).await?);
+    }
+    print(&match arguments.output {
+        Output::Text => text::text(&lines),
+        Output::Json => serde_json::to_string_pretty(&lines)? + "\n",
+    })?;
+    if let Some(left_out) = manifests.left_out() {
+        tell(&left_out);
+    }
+    Ok(if lines.iter().any(Line::is_refused) {
+        ExitCode::from(REFUSED)
+    } else if lines.iter().any(Line::replaces) {
+        ExitCode::from(REPLACED)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+struct Planner<'a> {
+    kubernetes: Kubernetes,
+    namespace: String,
+    documents: &'a [Document],
+    vendors: Vendors,
+}
+
+impl Planner<'_> {
+    async fn line(&self, document: &Document) -> Result<Line, Failure> {
+        let found = dry_run::ask(&self.kubernetes, document, &self.namespace).await?;
+        let mut line = Line::new(document, found.namespace.as_deref(), found.before.as_ref());
+        let after = match found.answer {
+            Answer::Refused(why) => {
+                line.refuse(&why);
+                return Ok(line);
+            }
+            Answer::Stored(after) => after,
+            Answer::Unasked(why, after) => {
+                line.notes.push(format!("the API server did not check it: {why}"));
+                after
+            }
+        };
+        line.compare(found.before.as_ref(), &after);
+        if document.kind != "GatewayApiKey" {
+            line.describe(found.before.is_some());
+            return Ok(line);
+        }
+        let read = serde_json::from_value::<GatewayApiKey>(after);
+        let Ok(after) = read else {
+            line.refuse("it does not fit the definition of this version");
+            return Ok(line);
+        };
+        let before = found.before.and_then(|it| serde_json::from_value::<GatewayApiKey>(it).ok());
+        self.foresee(&mut line, before.as_ref(), &after).await?;
+        Ok(line)
+    }
+
+    /// What the operator would do about a key.
+    async fn foresee(
+        &self,
+        line: &mut Line,
+        before: Option<&GatewayApiKey>,
+        after: &GatewayApiKey,
+    ) -> Result<(), Failure> {
+        let reference = TokenRef::named_by(after);
+        let Some(token) = self.token(&reference).await? else {
+            line.notes.push(format!(
+                "{} {reference} does not exist, neither in the cluster nor in these files: nothing is done before it does",
+                reference.kind.name()
+            ));
+            return Ok(());
+        };
+        let Some(driver) = self.vendors.driver(&token.spec().vendor) else {
+            line.notes.push("this version does not know the vendor of its console token".to_owned());
+            return Ok(());
+        };
+        let edit = Edit {
+            before,
+            after,
+            capabilities: driver.capabilities,
+            bounds: self.bounds(&token, after).await?,
+            now: Clock::system().now(),
+            keys_per_day: KEYS_PER_DAY,
+        };
+        let Preview { effects, next_rotation } = preview(&edit);
+        line.foreseen(&effects, before, after, driver.capabilities);
+        let moved = before.and_then(|it| it.status.as_ref()).and_then(|it| it.next_rotation_time);
+        let replaced = effects.iter().any(|it| matches!(it, Effect::Replaced(_) | Effect::FirstKey));
+        if before.is_some() && !replaced && !line.is_refused() && moved != next_rotation {
+            line.moves_rotation(moved, next_rotation);
+        }
+        Ok(())
+    }
+
+    /// The console token as the files have it, or else the cluster.
+    async fn token(&self, reference: &TokenRef) -> Result<Option<AnyToken>, Failure> {
+        let fits = |it: &&Document| {
+            let namespace = it.namespace.as_deref().unwrap_or(&self.namespace);
+            it.kind == reference.kind.name()
+                && it.name == reference.name
+                && reference.namespace.as_deref().is_none_or(|wanted| wanted == namespace)
+        };
+        if let Some(document) = self.documents.iter().find(fits) {
+            let value = document.value.clone();
+            return Ok(match reference.kind {
+                TokenKind::ConsoleToken => {
+                    serde_json::from_value::<ConsoleToken>(value).ok().map(AnyToken::from)
+                }
+                TokenKind::ClusterConsoleToken => {
+                    serde_json::from_value::<ClusterConsoleToken>(value).ok().map(AnyToken::from)
+                }
+            });
+        }
+        objects::token(&self.kubernetes.client, reference).await.map_err(Into::into)
+    }
+
+    /// What the limits of a ClusterConsoleToken mean for the key.
+    async fn bounds(&self, token: &AnyToken, key: &GatewayApiKey) -> Result<Bounds, Failure> {
+        let Some(sharing) = token.sharing() else { return Ok(Bounds::default()) };
+        let (client, namespace) = (&self.kubernetes.client, key.namespace().unwrap_or_default());
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        // Labels that cannot be read count as none, as for the operator.
+        let labels = namespaces.get_metadata(&namespace).await.ok().map(|it| it.labels().clone());
+        let reference = TokenRef::named_by(key);
+        let beside =
+            objects::keys(client, Some(&namespace), None).await?.into_iter().filter_map(|it| it.0.ok());
+        let beside: Vec<_> = beside
+            .filter(|it| it.name_any() != key.name_any() && TokenRef::named_by(it) == reference)
+            .collect();
+        let exceeded = limits::exceeds(token, key, labels.as_ref(), |limits| {
+            beside.iter().map(|it| Share::of(limits, &reference, it)).collect()
+        });
+        let limits = sharing.limits.as_ref();
+        Ok(Bounds {
+            refusal: exceeded.err().map(|error| Refusal { error, until: None, freezes: true }),
+            least_apart: limits.map(limits::least_apart).unwrap_or_default(),
+            most_previous: limits.map_or(usize::MAX, limits::most_previous),
+        })
+    }
+}
