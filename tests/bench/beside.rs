@@ -74,7 +74,7 @@ pub async fn measure(keys: usize) -> Beside {
         side.surplus_after_kill = killed(keys, flags).await;
         operators.push(side);
     }
-    Beside { keys: keys, operators }
+    Beside { keys, operators }
 }
 
 fn start(stage: &Stage, flags: Option<&[&str]>) -> Process {
