@@ -45,6 +45,9 @@ const RESYNC: SignedDuration = SignedDuration::from_hours(10);
 /// Interval at which an object looks for its console token, which should have enqueued it by then.
 const AWAIT_TOKEN: Duration = Duration::from_secs(60);
 
+/// Interval at which an object of another shard is looked at again.
+const OTHER_SHARD: SignedDuration = SignedDuration::from_mins(5);
+
 /// A kind and how it is reconciled.
 pub trait Subject: Listed {
     /// One pass: observe, decide, act, report, repeated until the object is at rest.
@@ -153,9 +156,10 @@ async fn attempt<K: Subject>(cached: Arc<Cached<K>>, context: Arc<Context>) -> R
             return result;
         }
     };
-    // Another shard works for its account.
+    // Another shard works for its account. Which one may change without an event of the object, when its token comes or goes.
     if !context.is_of_this_shard(&object.token_or_self()) {
-        return Ok(Action::await_change());
+        let again = retry::jittered(OTHER_SHARD, cached.uid());
+        return Ok(Action::requeue(Duration::try_from(again).unwrap_or(AWAIT_TOKEN)));
     }
     if awaits_token(object.as_ref(), &context) {
         return Ok(Action::requeue(AWAIT_TOKEN));

@@ -93,6 +93,7 @@ impl Operator {
         let (namespaces, labels) = self.labels();
         let process = Arc::new(self.process(cluster, events, &scopes, (namespaces, memory)));
         self.metrics.export(Exported::of(&process));
+        self.metrics.shards(self.settings.shard.count());
         let labelled = scopes.clone();
         let follow = labels.for_each(move |namespace| {
             for scope in &labelled {

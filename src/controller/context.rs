@@ -104,6 +104,21 @@ pub struct Process {
 }
 
 impl Process {
+    /// Whether this shard works for what is made with that console token of these objects, or for the token itself.
+    pub fn is_of_this_shard(&self, stores: &Stores, token: &TokenRef) -> bool {
+        let shard = self.settings.shard;
+        if shard.is_whole() {
+            return true;
+        }
+        // A minted token is made, proven and replaced with its issuer.
+        let issuer = |it: &AnyToken| Some(token.sibling(&it.spec().mint.as_ref()?.issuer_ref.name));
+        let issuer = stores.token(token).as_ref().and_then(issuer).unwrap_or_else(|| token.clone());
+        match stores.token(&issuer) {
+            Some(found) => shard.works_at(&self.settings.vendors.place(&found).place),
+            None => shard.works_for(&issuer),
+        }
+    }
+
     /// Starts a leadership period: forgets everything that another replica may have changed since. Rate limits and
     /// the pauses that vendors asked for stay, because they belong to this process.
     pub fn begin_leadership(&self) {
@@ -158,17 +173,7 @@ impl Context {
 
     /// Whether this shard works for what is made with that console token, or for the token itself.
     pub fn is_of_this_shard(&self, token: &TokenRef) -> bool {
-        let shard = self.settings.shard;
-        if shard.is_whole() {
-            return true;
-        }
-        // A minted token is made, proven and replaced with its issuer.
-        let issuer = |it: &AnyToken| Some(token.sibling(&it.spec().mint.as_ref()?.issuer_ref.name));
-        let issuer = self.stores.token(token).as_ref().and_then(issuer).unwrap_or_else(|| token.clone());
-        match self.stores.token(&issuer) {
-            Some(found) => shard.works_at(&self.settings.vendors.place(&found).place),
-            None => shard.works_for(&issuer),
-        }
+        self.process.is_of_this_shard(&self.stores, token)
     }
 
     /// What passes share slots of that are made with this console token: its account, once it is known.

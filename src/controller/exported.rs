@@ -1,5 +1,6 @@
 //! What metrics show of resources and tokens, read from the caches at each scrape.
 
+use super::Subject;
 use super::context::Process;
 use super::kinds::Stores;
 use crate::cluster::object::Managed;
@@ -35,8 +36,16 @@ fn plain<K: Managed>(object: &K) -> Resource<'_> {
     }
 }
 
-fn keys(stores: &Stores, visit: &mut dyn FnMut(Resource<'_>)) {
+/// Whether the metrics of this shard show an object: another one shows those of its accounts.
+fn shows<K: Subject>(process: &Process, stores: &Stores, object: &K) -> bool {
+    process.settings.shard.is_whole() || process.is_of_this_shard(stores, &object.token_or_self())
+}
+
+fn keys(process: &Process, stores: &Stores, visit: &mut dyn FnMut(Resource<'_>)) {
     stores.keys.each(|key| {
+        if !shows(process, stores, key.as_ref()) {
+            return;
+        }
         let status = key.status.as_ref();
         visit(Resource {
             conditions: status.map_or(&[], |it| &it.conditions),
@@ -48,20 +57,32 @@ fn keys(stores: &Stores, visit: &mut dyn FnMut(Resource<'_>)) {
     });
 }
 
-fn others(stores: &Stores, visit: &mut dyn FnMut(Resource<'_>)) {
+fn others(process: &Process, stores: &Stores, visit: &mut dyn FnMut(Resource<'_>)) {
     stores.provider_keys.each(|key| {
+        if !shows(process, stores, key.as_ref()) {
+            return;
+        }
         let conditions = key.status.as_ref().map_or(&[][..], |it| &it.conditions);
         visit(Resource { conditions, ..plain(key.as_ref()) });
     });
     stores.projects.each(|settings| {
+        if !shows(process, stores, settings.as_ref()) {
+            return;
+        }
         let conditions = settings.status.as_ref().map_or(&[][..], |it| &it.conditions);
         visit(Resource { conditions, ..plain(settings.as_ref()) });
     });
     stores.tokens.each(|token| {
+        if !shows(process, stores, token.as_ref()) {
+            return;
+        }
         let conditions = token.status.as_ref().map_or(&[][..], |it| &it.conditions);
         visit(Resource { conditions, expires_at: token.spec.expires_at, ..plain(token.as_ref()) });
     });
     stores.cluster_tokens.each(|token| {
+        if !shows(process, stores, token.as_ref()) {
+            return;
+        }
         let conditions = token.status.as_ref().map_or(&[][..], |it| &it.conditions);
         visit(Resource { conditions, expires_at: token.spec.token.expires_at, ..plain(token.as_ref()) });
     });
@@ -71,8 +92,8 @@ impl Source for Exported {
     fn each_resource(&self, visit: &mut dyn FnMut(Resource<'_>)) {
         let Some(process) = self.0.upgrade() else { return };
         for stores in &process.everywhere {
-            keys(stores, visit);
-            others(stores, visit);
+            keys(&process, stores, visit);
+            others(&process, stores, visit);
         }
     }
 

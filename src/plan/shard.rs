@@ -36,6 +36,11 @@ impl Shard {
         })
     }
 
+    /// How many there are.
+    pub const fn count(self) -> u16 {
+        self.of
+    }
+
     /// Whether there is one operator for all accounts.
     pub const fn is_whole(self) -> bool {
         self.of == 1

@@ -157,6 +157,7 @@ pub struct Metrics {
     orphans: Orphans,
     amounts: money::Amounts,
     leader: Gauge,
+    shards: Gauge,
     leader_transitions: Counter,
 }
 
@@ -297,6 +298,8 @@ impl Default for Metrics {
         process.register_collector(Box::new(process::Process { started: Clock::system().now().as_second() }));
         let resources = Resources::default();
         state.register_collector(Box::new(resources.clone()));
+        let shards: Gauge = new(&mut counters, "shards", "Operators among which the accounts are divided");
+        shards.set(1);
         let transitions = "Times that this replica began or ceased to lead";
         Self {
             passes: Passes::register(&mut counters),
@@ -307,6 +310,7 @@ impl Default for Metrics {
             orphans: Orphans::register(&mut counters, &mut state),
             amounts: money::Amounts::register(&mut state),
             leader: new(&mut counters, "leader", "1 while this replica leads"),
+            shards,
             leader_transitions: new(&mut counters, "leader_transitions", transitions),
             counters: Arc::new(counters),
             process: Arc::new(process),
@@ -443,6 +447,11 @@ impl Metrics {
     /// Counts an event that the API server rejected.
     pub fn event_refused(&self) {
         self.requests.events_refused.inc();
+    }
+
+    /// Sets the number of shards.
+    pub fn shards(&self, count: u16) {
+        self.shards.set(count.into());
     }
 
     /// Sets whether this replica leads. The current state is cleared at every change, because it is out of date.

@@ -79,6 +79,13 @@ pub async fn every_account_has_exactly_one_shard(world: &mut World) {
     }
     assert_eq!(world.creations(), ACCOUNTS * 2);
     assert!(one.calls() > 0 && two.calls() > 0, "{} {}", one.calls(), two.calls());
+    // Each shows the keys of its accounts alone.
+    for (replica, own, other) in [(&one, &firsts, &seconds), (&two, &seconds, &firsts)] {
+        let (_, metrics) = replica.serves("/metrics").await;
+        let shown = |name: &String| metrics.contains(&format!("resource_name=\"{name}\""));
+        assert!(own.iter().all(shown) && !other.iter().any(shown), "{metrics}");
+        assert!(metrics.lines().any(|it| it == "keysmith_shards 2"), "{metrics}");
+    }
     // Without the second, nobody calls for its accounts, and the first goes on.
     two.stop().await;
     world
