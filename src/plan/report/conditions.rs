@@ -29,7 +29,9 @@ pub fn tell_of_rotation(
             Some(condition::condition(ROTATING, true, Reason::Replacing, &message, generation))
         }
         (None, Some(until)) => {
-            let message = if status.previous.iter().any(|key| key.disabled_at.is_some()) {
+            let message = if status.previous.iter().any(|key| key.leaked) {
+                "a leaked key is not revoked yet: condition LeakOpen says what prevents it".to_owned()
+            } else if status.previous.iter().any(|key| key.disabled_at.is_some()) {
                 "the old key is switched off, and is deleted when spec.rotation.brownOut is over".to_owned()
             } else {
                 format!(
