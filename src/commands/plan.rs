@@ -17,9 +17,10 @@ use crate::plan::preview::{Edit, Effect, Preview, preview};
 use crate::plan::rotation::KEYS_PER_DAY;
 use crate::runtime::clock::Clock;
 use crate::session::kubeconfig::ClusterArguments;
-use crate::session::{Kubernetes, objects};
+use crate::session::{Kubernetes, Unread, objects};
 use clap::{Args, ValueEnum};
 use dry_run::Answer;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt};
 use std::path::PathBuf;
@@ -90,6 +91,14 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     })
 }
 
+/// Whether two times are not about the same: status has whole seconds.
+fn differ(one: Option<Timestamp>, other: Option<Timestamp>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one.duration_since(other).abs() >= SignedDuration::from_secs(60),
+        (one, other) => one.is_some() != other.is_some(),
+    }
+}
+
 struct Planner<'a> {
     kubernetes: Kubernetes,
     namespace: String,
@@ -123,7 +132,10 @@ impl Planner<'_> {
             return Ok(line);
         };
         let before = found.before.and_then(|it| serde_json::from_value::<GatewayApiKey>(it).ok());
-        self.foresee(&mut line, before.as_ref(), &after).await?;
+        // A person who may not read the console token still learns what the API server says.
+        if let Err(unread) = self.foresee(&mut line, before.as_ref(), &after).await {
+            line.notes.push(format!("what the operator would do cannot be foreseen: {unread}"));
+        }
         Ok(line)
     }
 
@@ -133,7 +145,7 @@ impl Planner<'_> {
         line: &mut Line,
         before: Option<&GatewayApiKey>,
         after: &GatewayApiKey,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Unread> {
         let reference = TokenRef::named_by(after);
         let Some(token) = self.token(&reference).await? else {
             line.notes.push(format!(
@@ -158,14 +170,14 @@ impl Planner<'_> {
         line.foreseen(&effects, before, after, driver.capabilities);
         let moved = before.and_then(|it| it.status.as_ref()).and_then(|it| it.next_rotation_time);
         let replaced = effects.iter().any(|it| matches!(it, Effect::Replaced(_) | Effect::FirstKey));
-        if before.is_some() && !replaced && !line.is_refused() && moved != next_rotation {
+        if before.is_some() && !replaced && !line.is_refused() && differ(moved, next_rotation) {
             line.moves_rotation(moved, next_rotation);
         }
         Ok(())
     }
 
     /// The console token as the files have it, or else the cluster.
-    async fn token(&self, reference: &TokenRef) -> Result<Option<AnyToken>, Failure> {
+    async fn token(&self, reference: &TokenRef) -> Result<Option<AnyToken>, Unread> {
         let fits = |it: &&Document| {
             let namespace = it.namespace.as_deref().unwrap_or(&self.namespace);
             it.kind == reference.kind.name()
@@ -183,11 +195,11 @@ impl Planner<'_> {
                 }
             });
         }
-        objects::token(&self.kubernetes.client, reference).await.map_err(Into::into)
+        objects::token(&self.kubernetes.client, reference).await
     }
 
     /// What the limits of a ClusterConsoleToken mean for the key.
-    async fn bounds(&self, token: &AnyToken, key: &GatewayApiKey) -> Result<Bounds, Failure> {
+    async fn bounds(&self, token: &AnyToken, key: &GatewayApiKey) -> Result<Bounds, Unread> {
         let Some(sharing) = token.sharing() else { return Ok(Bounds::default()) };
         let (client, namespace) = (&self.kubernetes.client, key.namespace().unwrap_or_default());
         let namespaces: Api<Namespace> = Api::all(client.clone());
