@@ -114,7 +114,8 @@ impl Cli {
     /// Reads the command line of the process; a wrong one ends the process with exit code 2.
     pub fn read() -> Self {
         if is_called(complete::PROGRAM) {
-            let words: Vec<_> = std::env::args().skip(1).collect();
+            let words = std::env::args_os().skip(1).map(|it| it.to_string_lossy().into_owned());
+            let words: Vec<_> = words.collect();
             // kubectl shows nothing of an answer that it cannot read.
             let _ = std::io::stdout().write_all(complete::answer(&Self::command(), &words).as_bytes());
             std::process::exit(0);

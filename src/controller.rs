@@ -158,6 +158,9 @@ async fn attempt<K: Subject>(cached: Arc<Cached<K>>, context: Arc<Context>) -> R
     };
     // Another shard works for its account. Which one may change without an event of the object, when its token comes or goes.
     if !context.is_of_this_shard(&object.token_or_self()) {
+        // It may have waited here before its token came: a turn that has come is given back.
+        let (_, namespace, name) = object::coordinates(object.as_ref());
+        context.waiting().remove(&(K::KIND, ObjectName { namespace, name }));
         let again = retry::jittered(OTHER_SHARD, cached.uid());
         return Ok(Action::requeue(Duration::try_from(again).unwrap_or(AWAIT_TOKEN)));
     }

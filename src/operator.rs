@@ -7,7 +7,6 @@ pub mod scope;
 
 use crate::api::EventReason;
 use crate::cluster::events::Events;
-use crate::cluster::is_forbidden;
 use crate::cluster::ledger::Ledger;
 use crate::cluster::namespaces::Namespaces;
 use crate::controller;
@@ -198,38 +197,12 @@ impl Operator {
             () = tokio::time::sleep(patience) => {}
             () = stop.cancelled() => return None,
         }
-        tokio::select! {
-            () = self.await_division(&election) => {}
-            () = stop.cancelled() => return None,
-        }
         let deps = ElectionDeps {
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
             liveness: self.liveness.clone(),
         };
         Some(Leadership::join(election, deps))
-    }
-
-    /// Waits while an operator of another number of shards leads: it may work for the same accounts.
-    async fn await_division(&self, election: &Election) {
-        loop {
-            match election.lease.of_another_division(self.clock.now()).await {
-                Ok(None) => return,
-                Ok(Some(lease)) => tracing::warn!(
-                    lease,
-                    shard = %self.settings.shard,
-                    "an operator of another number of shards holds its Lease, and may work for the same accounts; this one begins when that Lease \
-                     is free: scale the other down"
-                ),
-                // An installation of an earlier version has no right to list Leases, and no shards.
-                Err(error) if self.settings.shard.is_whole() && is_forbidden(&error) => return,
-                Err(error) => tracing::warn!(
-                    error = crate::cluster::brief(&error),
-                    "Leases of other shards cannot be listed; it takes the right to list leases in the namespace of the Lease"
-                ),
-            }
-            tokio::time::sleep(Duration::try_from(election.times.retry).unwrap_or(MISSING)).await;
-        }
     }
 
     fn announce(&self, leadership: &Leadership, events: &Events) {

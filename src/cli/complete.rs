@@ -24,7 +24,9 @@ pub fn answer(command: &Command, words: &[String]) -> String {
     let (candidates, end): (Vec<_>, _) = match awaiting {
         Some(flag) => {
             let values = flag.get_possible_values();
-            let end = if values.is_empty() { FILES } else { ALONE };
+            // Flags with a file say so in the name of their value.
+            let is_file = flag.get_value_names().into_iter().flatten().any(|it| it == "FILE");
+            let end = if is_file { FILES } else { ALONE };
             (values.iter().map(|it| (it.get_name().to_owned(), help(it.get_help()))).collect(), end)
         }
         None if last.starts_with('-') => {
@@ -82,6 +84,7 @@ mod tests {
         assert!(completed(&["rotate", "--"]).0.contains(&"--wait".to_owned()));
         assert_eq!(completed(&["status", "-o", "j"]), (vec!["json".to_owned()], ALONE.to_owned()));
         assert_eq!(completed(&["plan", "-f", ""]), (vec![], FILES.to_owned()));
+        assert_eq!(completed(&["plan", "-n", ""]), (vec![], ALONE.to_owned()));
         assert_eq!(completed(&["rotate", "chec"]), (vec![], ALONE.to_owned()));
         assert!(completed(&[""]).0.contains(&"whose".to_owned()));
     }

@@ -51,6 +51,27 @@ pub struct Claim<'a> {
     pub now: Timestamp,
 }
 
+/// An operator of another number of shards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rival {
+    /// The name of the Lease that it holds.
+    pub lease: String,
+    /// The number of its shards.
+    pub shards: u16,
+}
+
+/// How far the clocks of two machines may differ where one judges a Lease of the other by its times.
+const SKEW: SignedDuration = SignedDuration::from_secs(60);
+
+/// Whether a Lease has a holder that may still act. One without times counts as held.
+fn is_held(lease: &Lease, now: Timestamp) -> bool {
+    let Some(spec) = &lease.spec else { return false };
+    let has_holder = spec.holder_identity.as_ref().is_some_and(|it| !it.is_empty());
+    let lasts = spec.lease_duration_seconds.map(|it| SignedDuration::from_secs(it.into()));
+    let ends = spec.renew_time.as_ref().zip(lasts).map(|(renewed, lasts)| plus(renewed.0, lasts + SKEW));
+    has_holder && ends.is_none_or(|ends| now < ends)
+}
+
 /// Access to the Lease.
 #[derive(Clone)]
 pub struct LeaseClient {
@@ -69,17 +90,19 @@ impl LeaseClient {
 
     /// The Lease that an operator of another number of shards holds, if there is one: it may work for accounts of this
     /// shard.
-    pub async fn of_another_division(&self, now: Timestamp) -> kube::Result<Option<String>> {
-        let leases = self.api.list(&ListParams::default()).await?;
-        let holds = |lease: &Lease| {
-            let spec = lease.spec.as_ref()?;
-            let (renewed, lasts) = (spec.renew_time.as_ref()?.0, spec.lease_duration_seconds?);
-            let is_held = spec.holder_identity.as_ref().is_some_and(|it| !it.is_empty());
-            Some(is_held && now < plus(renewed, SignedDuration::from_secs(lasts.into())))
-        };
-        let mut others =
-            leases.items.into_iter().filter(|it| holds(it) == Some(true)).map(|it| it.name_any());
-        Ok(others.find(|it| self.shard.is_other_division(NAME, it)))
+    pub async fn of_another_division(&self, now: Timestamp) -> kube::Result<Option<Rival>> {
+        let leases = self.api.list(&ListParams::default()).await?.items;
+        let held = leases.into_iter().filter(|it| is_held(it, now));
+        let rivals = held.filter_map(|lease| {
+            let lease = lease.name_any();
+            self.shard.division_of(NAME, &lease).map(|shards| Rival { lease, shards })
+        });
+        Ok(rivals.max_by_key(|it| it.shards))
+    }
+
+    /// The number of shards that this Lease is of.
+    pub const fn shards(&self) -> u16 {
+        self.shard.count()
     }
 
     /// Reads the Lease, if it exists.
@@ -173,6 +196,16 @@ mod tests {
         );
         assert_eq!(Seen::new(released).record.holder, None);
         assert_eq!(Seen::new(taken).record.holder.as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn a_lease_is_held_until_it_ended_by_any_clock_that_may_be() {
+        let lease = written(None, NAME, claim(Some("a"), 100));
+        assert!(is_held(&lease, at(100)) && is_held(&lease, at(174)) && !is_held(&lease, at(175)));
+        assert!(!is_held(&written(Some(&lease), NAME, claim(None, 101)), at(101)));
+        let mut timeless = lease;
+        timeless.spec.as_mut().unwrap().renew_time = None;
+        assert!(is_held(&timeless, at(10_000)));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::session::kubeconfig::ClusterArguments;
 use crate::session::{self, Kubernetes, Session, objects};
 use clap::Args;
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -115,13 +115,13 @@ async fn present(kubernetes: &Kubernetes, namespace: &str, token: &AnyToken) -> 
     let tokens = objects::tokens(&kubernetes.client, None, None).await?;
     let same =
         tokens.into_iter().filter(|it| it.token.as_ref().is_some_and(|it| place(it).agrees(&place(token))));
-    let same: BTreeSet<_> = same.map(|it| it.reference.titled()).collect();
+    let same: HashSet<_> = same.map(|it| it.reference).collect();
     let all = objects::keys(&kubernetes.client, None, None).await?;
     let keys: Vec<GatewayApiKey> = all.into_iter().filter_map(|it| it.0.ok()).collect();
     let here = keys.iter().filter(|it| it.metadata.namespace.as_deref() == Some(namespace));
     let ids = keys
         .iter()
-        .filter(|it| same.contains(&TokenRef::named_by(*it).titled()))
+        .filter(|it| same.contains(&TokenRef::named_by(*it)))
         .flat_map(|it| [it.spec.external_id.clone(), it.status.as_ref().and_then(|it| it.id.clone())]);
     Ok(Present {
         names: here.filter_map(|it| it.metadata.name.clone()).collect(),

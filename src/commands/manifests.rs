@@ -1,7 +1,8 @@
 //! Keysmith's resources in files, as `kubectl apply -f` reads them.
 
-use crate::api::{self, GROUP};
+use crate::api::{self, GROUP, VERSION};
 use crate::output::{Failure, WrongFlag};
+use crate::plan::names;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde::Deserialize;
 use serde_json::Value;
@@ -10,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 /// Largest file.
 const LARGEST: u64 = 16 * 1024 * 1024;
+/// What is said of files without a resource of Keysmith: a group that is misspelt would pass unnoticed.
+pub const NONE: &str = "--filename: there is no resource of keysmith.dev in these files";
 /// Endings of file names that are read in a folder.
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 
@@ -135,11 +138,29 @@ impl Manifests {
                 .push(format!("{place}: kind: {GROUP} has no kind {kind:?}; it has {}", known.join(", ")));
             return;
         }
+        let version = format!("{GROUP}/{VERSION}");
+        if value["apiVersion"] != version.as_str() {
+            self.broken.push(format!("{place}: apiVersion: there is no such version; write {version}"));
+            return;
+        }
         let Some(name) = value["metadata"]["name"].as_str() else {
             self.broken.push(format!("{place}: metadata.name: is missing; a {kind} needs a name"));
             return;
         };
-        let namespace = value["metadata"]["namespace"].as_str().map(str::to_owned);
+        let namespace = &value["metadata"]["namespace"];
+        let sound = match namespace {
+            Value::Null => Ok(()),
+            Value::String(it) => names::object(it),
+            _ => Err("is no text"),
+        };
+        // Both are parts of an address of the API server.
+        for (field, checked) in [("name", names::object(name)), ("namespace", sound)] {
+            if let Err(why) = checked {
+                self.broken.push(format!("{place}: metadata.{field}: {why}"));
+                return;
+            }
+        }
+        let namespace = namespace.as_str().map(str::to_owned);
         self.documents.push(Document {
             place: place.to_owned(),
             name: name.to_owned(),
@@ -187,7 +208,15 @@ mod tests {
         for (text, words) in [
             ("a: [", "is no YAML and no JSON, line"),
             ("apiVersion: keysmith.dev/v1\nkind: Key\nmetadata: {name: a}", "it has ConsoleToken"),
-            ("apiVersion: keysmith.dev/v1\nkind: GatewayApiKey", "metadata.name"),
+            ("apiVersion: keysmith.dev/v1alpha1\nkind: GatewayApiKey", "metadata.name"),
+            ("apiVersion: keysmith.dev/v1\nkind: GatewayApiKey\nmetadata: {name: a}", "write keysmith.dev/v1alpha1"),
+            ("apiVersion: keysmith.dev/v1alpha1\nkind: GatewayApiKey\nmetadata: {name: 'a#'}", "metadata.name"),
+            ("apiVersion: keysmith.dev/v1alpha1\nkind: GatewayApiKey\nmetadata: {name: 'a?x='}", "metadata.name"),
+            ("apiVersion: keysmith.dev/v1alpha1\nkind: GatewayApiKey\nmetadata: {name: ''}", "metadata.name"),
+            (
+                "apiVersion: keysmith.dev/v1alpha1\nkind: GatewayApiKey\nmetadata: {name: a, namespace: '../b'}",
+                "metadata.namespace",
+            ),
         ] {
             let broken = manifests(text).broken;
             assert!(broken.len() == 1 && broken[0].contains(words), "{broken:?}");

@@ -9,7 +9,7 @@ use super::manifests::{self, Document};
 use crate::api::{ClusterConsoleToken, ConsoleToken, GatewayApiKey};
 use crate::cli::flags;
 use crate::gateway::Vendors;
-use crate::output::{Failure, print, tell};
+use crate::output::{Failure, WrongFlag, print, tell};
 use crate::plan::facts::{Bounds, Refusal};
 use crate::plan::identity::{AnyToken, TokenKind, TokenRef};
 use crate::plan::limits::{self, Share};
@@ -23,6 +23,7 @@ use dry_run::Answer;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use text::Line;
@@ -37,7 +38,8 @@ const REFUSED: u8 = 4;
 #[command(
     after_help = "It takes the rights to get the resources and, for the check by the API server, to create and update them; nothing is \
     changed. Exit codes: 0 no key in use is replaced and nothing refused, 3 a key in use would be replaced, 4 something would be \
-    refused, 2 a flag, its value or a file is wrong, 1 something else went wrong."
+    refused, or what a file holds is no resource, 2 a flag or its value is wrong, or no file has a resource of Keysmith, 1 something could \
+    not be found out, or else went wrong."
 )]
 pub struct Arguments {
     /// A file or folder with resources, or - for standard input; may be repeated.
@@ -82,8 +84,13 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     if let Some(left_out) = manifests.left_out() {
         tell(&left_out);
     }
+    if lines.is_empty() {
+        return Err(WrongFlag(manifests::NONE.to_owned()).into());
+    }
     Ok(if lines.iter().any(Line::is_refused) {
         ExitCode::from(REFUSED)
+    } else if lines.iter().any(Line::is_unknown) {
+        ExitCode::FAILURE
     } else if lines.iter().any(Line::replaces) {
         ExitCode::from(REPLACED)
     } else {
@@ -115,6 +122,10 @@ impl Planner<'_> {
                 line.refuse(&why);
                 return Ok(line);
             }
+            Answer::Unread(why) => {
+                line.cannot_tell(&format!("what is stored cannot be read: {why}"));
+                return Ok(line);
+            }
             Answer::Stored(after) => after,
             Answer::Unasked(why, after) => {
                 line.notes.push(format!("the API server did not check it: {why}"));
@@ -131,10 +142,13 @@ impl Planner<'_> {
             line.refuse("it does not fit the definition of this version");
             return Ok(line);
         };
-        let before = found.before.and_then(|it| serde_json::from_value::<GatewayApiKey>(it).ok());
+        let Ok(before) = found.before.map(serde_json::from_value::<GatewayApiKey>).transpose() else {
+            line.cannot_tell("what is stored does not fit the definition of this version");
+            return Ok(line);
+        };
         // A person who may not read the console token still learns what the API server says.
         if let Err(unread) = self.foresee(&mut line, before.as_ref(), &after).await {
-            line.notes.push(format!("what the operator would do cannot be foreseen: {unread}"));
+            line.cannot_tell(&format!("what the operator would do cannot be foreseen: {unread}"));
         }
         Ok(line)
     }
@@ -198,6 +212,15 @@ impl Planner<'_> {
         objects::token(&self.kubernetes.client, reference).await
     }
 
+    /// The keys of that namespace in the files.
+    fn keys_in(&self, namespace: &str) -> impl Iterator<Item = GatewayApiKey> {
+        let here = move |it: &&Document| {
+            it.kind == "GatewayApiKey" && it.namespace.as_deref().unwrap_or(&self.namespace) == namespace
+        };
+        let read = |it: &Document| serde_json::from_value::<GatewayApiKey>(it.value.clone()).ok();
+        self.documents.iter().filter(here).filter_map(read)
+    }
+
     /// What the limits of a ClusterConsoleToken mean for the key.
     async fn bounds(&self, token: &AnyToken, key: &GatewayApiKey) -> Result<Bounds, Unread> {
         let Some(sharing) = token.sharing() else { return Ok(Bounds::default()) };
@@ -206,17 +229,25 @@ impl Planner<'_> {
         // Labels that cannot be read count as none, as for the operator.
         let labels = namespaces.get_metadata(&namespace).await.ok().map(|it| it.labels().clone());
         let reference = TokenRef::named_by(key);
-        let beside =
+        let stored =
             objects::keys(client, Some(&namespace), None).await?.into_iter().filter_map(|it| it.0.ok());
-        let beside: Vec<_> = beside
-            .filter(|it| it.name_any() != key.name_any() && TokenRef::named_by(it) == reference)
-            .collect();
+        let mut beside: BTreeMap<String, GatewayApiKey> = stored.map(|it| (it.name_any(), it)).collect();
+        // As the files want them, those that are new among them.
+        for mut wanted in self.keys_in(&namespace) {
+            if let Some(stored) = beside.get(&wanted.name_any()) {
+                wanted.metadata = stored.metadata.clone();
+                wanted.status.clone_from(&stored.status);
+            }
+            beside.insert(wanted.name_any(), wanted);
+        }
+        beside.retain(|name, it| *name != key.name_any() && TokenRef::named_by(it) == reference);
         let exceeded = limits::exceeds(token, key, labels.as_ref(), |limits| {
-            beside.iter().map(|it| Share::of(limits, &reference, it)).collect()
+            beside.values().map(|it| Share::of(limits, &reference, it)).collect()
         });
         let limits = sharing.limits.as_ref();
+        let secret = limits.map_or(Ok(()), |limits| limits::check_secret(limits, &reference, key));
         Ok(Bounds {
-            refusal: exceeded.err().map(|error| Refusal { error, until: None, freezes: true }),
+            refusal: exceeded.and(secret).err().map(|error| Refusal { error, until: None, freezes: true }),
             least_apart: limits.map(limits::least_apart).unwrap_or_default(),
             most_previous: limits.map_or(usize::MAX, limits::most_previous),
         })

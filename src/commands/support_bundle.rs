@@ -18,7 +18,7 @@ use kube::api::{ApiResource, DynamicObject, ListParams, LogParams};
 use kube::{Api, Client};
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// What the chart labels its objects with.
@@ -58,6 +58,9 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     if !arguments.yes {
         can_confirm("support-bundle")?;
     }
+    if arguments.output.exists() {
+        return Err(exists(&arguments.output));
+    }
     let kubernetes = Kubernetes::connect(&arguments.cluster).await?;
     let bundle = collect(&kubernetes).await;
     let mut listed = String::new();
@@ -82,18 +85,21 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
 }
 
 /// Writes a new file that nobody else of this machine may read.
-fn write(path: &PathBuf, packed: &[u8]) -> Result<(), Failure> {
+fn write(path: &Path, packed: &[u8]) -> Result<(), Failure> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt;
     let opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let written = opened.and_then(|mut file| file.write_all(packed));
     written.map_err(|error| {
-        let why = match error.kind() {
-            std::io::ErrorKind::AlreadyExists => "exists already; name another file".to_owned(),
-            kind => format!("cannot be written: {kind}"),
-        };
-        format!("--output {}: {why}", path.display()).into()
+        match error.kind() {
+            std::io::ErrorKind::AlreadyExists => exists(path),
+            kind => format!("--output {}: cannot be written: {kind}", path.display()).into(),
+        }
     })
+}
+
+fn exists(path: &Path) -> Failure {
+    format!("--output {}: exists already; name another file", path.display()).into()
 }
 
 fn pack(files: &[(String, String)]) -> std::io::Result<Vec<u8>> {
@@ -165,8 +171,9 @@ impl Bundle {
     async fn add_log(&mut self, client: &Client, namespace: &str, name: &str) {
         let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
         for previous in [false, true] {
+            let container = Some("keysmith".to_owned());
             let params =
-                LogParams { tail_lines: Some(LINES), timestamps: true, previous, ..LogParams::default() };
+                LogParams { container, tail_lines: Some(LINES), timestamps: true, previous, ..LogParams::default() };
             let file = format!("operator/{name}{}.log", if previous { "-before-its-restart" } else { "" });
             match pods.logs(name, &params).await {
                 Ok(log) => self.files.push((file, scrub::text(&log))),

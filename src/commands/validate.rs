@@ -5,7 +5,7 @@ pub mod cel;
 pub mod schema;
 
 use super::manifests::{self, Document, Manifests, definition};
-use crate::api::{ClusterConsoleToken, ConsoleToken, GatewayApiKey, ProjectSettings};
+use crate::api::{ClusterConsoleToken, ConsoleToken, GatewayApiKey, ProjectSettings, ProviderKey};
 use crate::columns::printable;
 use crate::gateway::{Driver, Vendors};
 use crate::output::{Failure, WrongFlag, print, tell};
@@ -24,8 +24,8 @@ const REFUSED: u8 = 4;
 #[derive(Debug, Args)]
 #[command(
     after_help = "No cluster and no vendor is asked. What a vendor cannot do is checked where the ConsoleToken that a key names is in the \
-    same files, or --vendor names one. Exit codes: 0 nothing would be refused, 4 something would be, 2 a flag, its value or a file is \
-    wrong."
+    same files, or --vendor names one. Exit codes: 0 nothing would be refused, 4 something would be, or what a file holds is no \
+    resource, 2 a flag or its value is wrong, or no file has a resource of Keysmith."
 )]
 pub struct Arguments {
     /// A file or folder with resources, or - for standard input; may be repeated.
@@ -59,7 +59,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         tell(&left_out);
     }
     if manifests.documents.is_empty() && manifests.broken.is_empty() {
-        tell("no resources of Keysmith");
+        return Err(WrongFlag(manifests::NONE.to_owned()).into());
     }
     Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) })
 }
@@ -83,10 +83,28 @@ fn check(
     let mut said: Vec<_> = findings.into_iter().map(|it| format!("{}: {}", it.field, it.message)).collect();
     said.extend(names::object(&document.name).err().map(|it| format!("metadata.name: {it}")));
     // A resource that the API server refuses never comes to the operator.
+    if said.is_empty() && !decodes(&document.kind, &value) {
+        said.push(
+            "a value has a form that the operator cannot read, such as a fraction where a whole number is meant (30.0)"
+                .to_owned(),
+        );
+    }
     if said.is_empty() {
         said.extend(refusal(document, &value, all, vendors, default).map(|it| it.to_string()));
     }
     said
+}
+
+/// Whether the operator can read a resource that the schema admits.
+fn decodes(kind: &str, value: &serde_json::Value) -> bool {
+    match kind {
+        "ConsoleToken" => read::<ConsoleToken>(value).is_ok(),
+        "ClusterConsoleToken" => read::<ClusterConsoleToken>(value).is_ok(),
+        "GatewayApiKey" => read::<GatewayApiKey>(value).is_ok(),
+        "ProjectSettings" => read::<ProjectSettings>(value).is_ok(),
+        "ProviderKey" => read::<ProviderKey>(value).is_ok(),
+        _ => true,
+    }
 }
 
 /// What the operator refuses, by the kind.

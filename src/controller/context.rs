@@ -114,7 +114,7 @@ impl Process {
         let issuer = |it: &AnyToken| Some(token.sibling(&it.spec().mint.as_ref()?.issuer_ref.name));
         let issuer = stores.token(token).as_ref().and_then(issuer).unwrap_or_else(|| token.clone());
         match stores.token(&issuer) {
-            Some(found) => shard.works_at(&self.settings.vendors.place(&found).place),
+            Some(found) => shard.works_at(&self.settings.vendors.division(&found)),
             None => shard.works_for(&issuer),
         }
     }

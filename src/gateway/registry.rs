@@ -34,6 +34,9 @@ pub struct Driver {
     /// Whether `spec.vendor` selects this driver, and which organization or account it names: empty where the token
     /// decides.
     pub account: fn(&Vendor) -> Option<&str>,
+    /// Whether what `account` says is an account of its own, with limits of its own, so that shards may divide by it. Where the
+    /// token decides, or several names are parts of one account, all tokens of an API are in one shard.
+    pub divides: bool,
     /// Opens the driver over a wire.
     pub open: fn(&Vendor, Wire) -> Box<dyn Gateway>,
 }
@@ -94,6 +97,13 @@ impl Vendors {
             self.drivers().map(|it| it.capabilities).filter(|it| can(it)).map(|it| it.title).collect();
         titles.dedup();
         titles.into_iter()
+    }
+
+    /// The location by which shards divide: that of the account, or of the whole API.
+    pub fn division(&self, token: &AnyToken) -> Place {
+        let place = self.place(token).place;
+        let divides = self.driver(&token.spec().vendor).is_some_and(|it| it.divides);
+        if divides { place } else { Place { account: String::new(), ..place } }
     }
 
     /// The account coordinates of a ConsoleToken.

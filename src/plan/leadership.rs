@@ -110,6 +110,8 @@ pub enum Why {
     Unrenewed,
     /// The controllers do not respond.
     Unwell,
+    /// An operator of more shards leads, which may work for the same accounts.
+    Divided,
 }
 
 /// The next step.

@@ -1,7 +1,7 @@
 //! What an edit of a GatewayApiKey would do: the operator's own decisions, one after the other, for a Secret and a vendor
 //! that are as the status says.
 
-use super::capability::Capabilities;
+use super::capability::{Capabilities, Recovery};
 use super::decision::{Decision, Step, Why};
 use super::desired::{self, Desired};
 use super::drift::Field;
@@ -87,6 +87,8 @@ pub fn preview(edit: &Edit<'_>) -> Preview {
     desired.policy.max_previous = desired.policy.max_previous.min(edit.bounds.most_previous);
     if let Some(kept) = edit.before.and_then(|it| it.status.as_ref()?.read_internal().kept_limits) {
         desired.keep(&edit.after.spec, &kept);
+        let refusal = desired::unknown_cap(&edit.after.spec, &kept);
+        facts.bounds.refusal = facts.bounds.refusal.take().or(refusal);
     }
     let mut effects: Vec<_> = match &desired.idle {
         Some(idle) if facts.record.id.is_some() => vec![Effect::WithoutEffect(idle.clone())],
@@ -103,6 +105,11 @@ pub fn preview(edit: &Edit<'_>) -> Preview {
             }
             None => break,
         }
+    }
+    let taken_over = effects.iter().any(|it| matches!(it, Effect::TakenOver(_)));
+    // Its secret has to come into a Secret, and only some vendors show it again.
+    if taken_over && facts.ability.recovery != Recovery::Reveal {
+        effects.push(Effect::Replaced(Cause::SecretLost));
     }
     let replaced =
         effects.iter().any(|it| matches!(it, Effect::Replaced(_) | Effect::FirstKey | Effect::Observed(_)));

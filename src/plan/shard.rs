@@ -49,7 +49,7 @@ impl Shard {
     /// Whether this shard works for the account at that place. Where the token decides which account of an API it leads to, all
     /// accounts of the API are in one shard: two tokens may lead to the same one.
     pub fn works_at(self, place: &Place) -> bool {
-        self.has(&[place.vendor.as_bytes(), place.endpoint.as_bytes(), place.account.as_bytes()])
+        self.has(&[format!("{:?}", place.api()).as_bytes(), place.account.as_bytes()])
     }
 
     /// Whether this shard works for what names a console token that does not exist, or cannot be read.
@@ -70,16 +70,15 @@ impl Shard {
         if self.is_whole() { base.to_owned() } else { format!("{base}-{}-of-{}", self.index, self.of) }
     }
 
-    /// Whether a Lease with this name is that of a shard of another number of shards: its holder may work for accounts of
+    /// The number of shards that a Lease with this name is of, if it is another number: its holder may work for accounts of
     /// this shard.
-    pub fn is_other_division(self, base: &str, lease: &str) -> bool {
-        let Some(rest) = lease.strip_prefix(base) else { return false };
+    pub fn division_of(self, base: &str, lease: &str) -> Option<u16> {
+        let rest = lease.strip_prefix(base)?;
         let of = match rest.strip_prefix('-').and_then(|it| it.split_once("-of-")) {
             Some((index, of)) if index.parse::<u16>().is_ok() => of.parse().ok(),
-            _ if rest.is_empty() => Some(1),
-            _ => None,
+            _ => rest.is_empty().then_some(1),
         };
-        of.is_some_and(|of: u16| of != self.of)
+        of.filter(|of| *of != self.of)
     }
 }
 
@@ -117,6 +116,9 @@ mod tests {
         let other = Place::of(&TokenRef::beside(Some("b".to_owned()), "u"), "edgee", "https://a", "org");
         let shard = Shard { index: 1, of: 2 };
         assert_eq!(shard.works_at(&place("https://a", "org")), shard.works_at(&other));
+        for spelt in ["https://A:443/", "https://a/"] {
+            assert_eq!(shard.works_at(&place(spelt, "org")), shard.works_at(&other), "{spelt}");
+        }
     }
 
     #[test]
@@ -133,17 +135,17 @@ mod tests {
         assert_eq!(shard.lease("keysmith"), "keysmith-2-of-3");
         assert_eq!(Shard::default().lease("keysmith"), "keysmith");
         for (lease, other) in [
-            ("keysmith", true),
-            ("keysmith-1-of-2", true),
-            ("keysmith-1-of-3", false),
-            ("keysmith-2-of-3", false),
-            ("keysmith-x-of-2", false),
-            ("keysmithy", false),
-            ("other", false),
+            ("keysmith", Some(1)),
+            ("keysmith-1-of-2", Some(2)),
+            ("keysmith-1-of-3", None),
+            ("keysmith-2-of-3", None),
+            ("keysmith-x-of-2", None),
+            ("keysmithy", None),
+            ("other", None),
         ] {
-            assert_eq!(shard.is_other_division("keysmith", lease), other, "{lease}");
+            assert_eq!(shard.division_of("keysmith", lease), other, "{lease}");
         }
-        assert!(Shard::default().is_other_division("keysmith", "keysmith-1-of-2"));
-        assert!(!Shard::default().is_other_division("keysmith", "keysmith"));
+        assert_eq!(Shard::default().division_of("keysmith", "keysmith-1-of-2"), Some(2));
+        assert_eq!(Shard::default().division_of("keysmith", "keysmith"), None);
     }
 }

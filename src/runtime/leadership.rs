@@ -7,8 +7,8 @@
 use super::clock::Clock;
 use super::liveness::Liveness;
 use super::metrics::Metrics;
-use crate::cluster::lease::{Claim, LeaseClient, Seen};
-use crate::cluster::{brief, is_conflict, is_missing};
+use crate::cluster::lease::{Claim, LeaseClient, Rival, Seen};
+use crate::cluster::{brief, is_conflict, is_forbidden, is_missing};
 use crate::plan::leadership::{Facts, Role, Step, Times, Why, decide};
 use futures::StreamExt;
 use jiff::SignedDuration;
@@ -119,9 +119,25 @@ struct Sight {
     seen: Option<Option<Seen>>,
     changed: Instant,
     failed: Option<Instant>,
+    /// The other division that was told of last.
+    rival: Option<Rival>,
 }
 
 impl Sight {
+    /// Stands by beside another division. It is told of once.
+    fn meet(&mut self, rival: &Rival) {
+        self.failed = Some(Instant::now());
+        if self.rival.as_ref() != Some(rival) {
+            let Rival { lease, shards } = rival;
+            tracing::warn!(
+                lease,
+                "this replica stands by, because an operator of another number of shards ({shards}) holds this Lease and may work for the \
+                 same accounts; it begins when that Lease is free: scale the other down"
+            );
+            self.rival = Some(rival.clone());
+        }
+    }
+
     fn observe(&mut self, seen: Option<Seen>) {
         let same = match (&self.seen, &seen) {
             (Some(Some(before)), Some(now)) => before.says_the_same(now),
@@ -168,12 +184,18 @@ impl Candidate {
     /// Waits for the lease and acquires it; `None` when the election is over.
     async fn acquire(&self) -> Option<Held> {
         let mut news = Box::pin(self.election.lease.watch());
-        let mut sight = Sight { seen: None, changed: Instant::now(), failed: None };
+        let mut sight = Sight { seen: None, changed: Instant::now(), failed: None, rival: None };
         while !self.over.is_cancelled() {
             let wait = match self.decide_candidate(&sight) {
-                Step::Acquire => match self.try_acquire(&mut sight).await {
-                    Some(held) => return Some(held),
-                    None => continue,
+                Step::Acquire => match self.rival().await {
+                    Some(rival) => {
+                        sight.meet(&rival);
+                        continue;
+                    }
+                    None => match self.try_acquire(&mut sight).await {
+                        Some(held) => return Some(held),
+                        None => continue,
+                    },
                 },
                 Step::Wait(wait) => duration(wait),
                 Step::Renew | Step::StepDown(_) => duration(self.election.times.retry),
@@ -242,10 +264,33 @@ impl Candidate {
         None
     }
 
+    /// The operator of another number of shards that leads, if there is one: it may work for the same accounts.
+    async fn rival(&self) -> Option<Rival> {
+        let lease = &self.election.lease;
+        match timeout(self.patience(), lease.of_another_division(self.deps.clock.now())).await {
+            Ok(Ok(found)) => found,
+            // The rights of an earlier version do not cover the list.
+            Ok(Err(error)) if is_forbidden(&error) => {
+                tracing::debug!("leases cannot be listed, so that shards of another number are not noticed");
+                None
+            }
+            // Then the lease cannot be written either.
+            Ok(Err(_)) | Err(_) => None,
+        }
+    }
+
     /// Renews the lease until the election is over; an error if the lease is lost.
     async fn hold(&self, mut held: Held) -> Result<Option<Seen>, Why> {
-        let mut tried = held.renewed;
+        let (mut tried, mut looked) = (held.renewed, Instant::now());
         loop {
+            if looked.elapsed() >= duration(self.election.times.lease) {
+                looked = Instant::now();
+                // Of two divisions that began at once, the one of fewer shards yields.
+                let shards = self.election.lease.shards();
+                if self.rival().await.is_some_and(|it| it.shards > shards) {
+                    return Err(Why::Divided);
+                }
+            }
             let role = Role::Leader { unrenewed: since(held.renewed), untried: since(tried) };
             match self.decide(held.seen.as_ref(), role) {
                 Step::StepDown(why) => return Err(why),
@@ -333,6 +378,7 @@ fn reason(why: Why) -> &'static str {
         Why::Taken => "the lease is another's",
         Why::Unrenewed => "the lease could not be renewed in time",
         Why::Unwell => "the controllers do not answer",
+        Why::Divided => "an operator of more shards leads",
     }
 }
 

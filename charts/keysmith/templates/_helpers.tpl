@@ -19,6 +19,18 @@ app.kubernetes.io/name: keysmith
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{/* The shards, as a list: 1-of-3, 2-of-3 and 3-of-3, or one that is empty. */}}
+{{- define "keysmith.shards" -}}
+{{- $count := int .Values.shards }}
+{{- if eq $count 1 }}
+- ""
+{{- else }}
+{{- range $number := untilStep 1 (int (add1 $count)) 1 }}
+- {{ printf "%d-of-%d" $number $count }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* The pods of helm test, which no selector above may select. */}}
 {{- define "keysmith.testSelector" -}}
 app.kubernetes.io/name: keysmith-test

@@ -9,6 +9,9 @@ use http::{Method, Request};
 use kube::core::Status;
 use serde_json::{Value, json};
 
+/// The query of every request that is no read.
+const DRY: &str = "dryRun=All&fieldValidation=Strict&fieldManager=keysmith-plan";
+
 /// A resource as it is, and what the API server says of the edit.
 pub struct DryRun {
     /// Its namespace; `None` for kinds without one.
@@ -25,6 +28,8 @@ pub enum Answer {
     Stored(Value),
     /// It would be refused.
     Refused(String),
+    /// What is stored may not be read, so that nothing can be said.
+    Unread(String),
     /// The API server could not check it, and why; the resource as it was written.
     Unasked(String, Value),
 }
@@ -45,8 +50,7 @@ pub async fn ask(kubernetes: &Kubernetes, document: &Document, namespace: &str) 
         Ok(found) => Some(found),
         Err(kube::Error::Api(status)) if status.is_not_found() => None,
         Err(kube::Error::Api(status)) if status.is_forbidden() => {
-            let answer = Answer::Unasked(lacks("get", &crd.spec.names.plural), document.value.clone());
-            return Ok(DryRun { namespace, before: None, answer });
+            return Ok(DryRun { namespace, before: None, answer: Answer::Unread(lacks("get", &crd.spec.names.plural)) });
         }
         Err(error) => return Err(format!("{} {}: {}", document.kind, document.name, sentence(&error)).into()),
     };
@@ -54,7 +58,7 @@ pub async fn ask(kubernetes: &Kubernetes, document: &Document, namespace: &str) 
         Some(before) => (Method::PUT, &place, edited(before, &document.value)),
         None => (Method::POST, &list, named(&document.value, namespace.as_deref())),
     };
-    let path = format!("{path}?dryRun=All&fieldValidation=Strict&fieldManager=keysmith-plan");
+    let path = format!("{path}?{DRY}");
     let answer = match call(kubernetes, method.clone(), &path, Some(&body)).await {
         Ok(stored) => Answer::Stored(stored),
         Err(kube::Error::Api(status)) => {
@@ -127,6 +131,10 @@ async fn call(
     let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
     let body = body.map(|it| it.to_string().into_bytes()).unwrap_or_default();
     let request = request.body(body).map_err(kube::Error::HttpError)?;
+    // Whatever a path is made of: nothing is written.
+    if request.method() != Method::GET && request.uri().query() != Some(DRY) {
+        return Err(kube::Error::Service("it would be no dry run".into()));
+    }
     kubernetes.client.request(request).await
 }
 

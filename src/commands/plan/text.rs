@@ -33,6 +33,8 @@ enum Outcome {
     Replaced,
     /// It is refused.
     Refused,
+    /// It could not be found out.
+    Unknown,
 }
 
 /// A field that changes.
@@ -83,6 +85,17 @@ impl Line {
         self.effects.push(format!("REFUSED: {}", printable(why)));
     }
 
+    /// Records that it could not be found out.
+    pub fn cannot_tell(&mut self, why: &str) {
+        self.outcome = Outcome::Unknown;
+        self.notes.push(printable(why));
+    }
+
+    /// Whether it could not be found out.
+    pub fn is_unknown(&self) -> bool {
+        self.outcome == Outcome::Unknown
+    }
+
     /// Whether it is refused.
     pub fn is_refused(&self) -> bool {
         self.outcome == Outcome::Refused
@@ -110,6 +123,13 @@ impl Line {
         if !self.changes.is_empty() {
             self.outcome = Outcome::Changed;
         }
+        let left = self.changes.iter().filter(|it| it.after.is_null()).map(|it| it.field.as_str());
+        let left = left.collect::<Vec<_>>().join(", ");
+        if !left.is_empty() {
+            self.notes.push(format!(
+                "{left}: set in the cluster and not in the file; kubectl apply leaves what another tool or person set, and then that stays"
+            ));
+        }
     }
 
     /// The effects of another kind than GatewayApiKey, by its kind alone.
@@ -122,9 +142,18 @@ impl Line {
             ("ProviderKey", true) => "the provider's key is written again at the vendor, under the same id",
             ("ProjectSettings", _) => "settings of the WHOLE project are written at the vendor",
             (_, false) => "the token is checked at the vendor; keys that name it can be made then",
-            (_, true) => "the token is checked at the vendor again; keys that exist stay as they are",
+            (_, true) => "the token is checked at the vendor again; no key of an application is replaced for it",
         };
         self.effects.push(effect.to_owned());
+        let also = [
+            ("spec.gatewayUrl", "every Secret that holds the gateway's URL is written again, with the same key"),
+            ("spec.mint", "the console token that Keysmith made may be replaced by a new one"),
+            ("spec.limits", "keys that exceed the new limits keep working, and are neither changed nor replaced"),
+            ("spec.allowedNamespaces", "keys of namespaces that are not allowed any more keep working, and are not replaced"),
+        ];
+        let changed = |field: &str| self.changes.iter().any(|it| it.field == field);
+        let also: Vec<_> = also.iter().filter(|(field, _)| exists && changed(field)).collect();
+        self.effects.extend(also.into_iter().map(|(_, effect)| (*effect).to_owned()));
     }
 
     /// Records what the operator would do about a key.
@@ -139,6 +168,8 @@ impl Line {
             match effect {
                 Effect::Replaced(_) => self.outcome = Outcome::Replaced,
                 Effect::Refused(_) => self.outcome = Outcome::Refused,
+                // Nothing is done because of them.
+                Effect::Waits(_) | Effect::WithoutEffect(_) => {}
                 _ if self.outcome == Outcome::Unchanged => self.outcome = Outcome::Changed,
                 _ => {}
             }
@@ -169,7 +200,7 @@ fn sentences(
     match effect {
         Effect::FirstKey => one(format!("a first key is made and put into Secret {secret}")),
         Effect::TakenOver(id) => {
-            one(format!("key {} is taken over: it gets Keysmith's mark", printable(&id.0)))
+            one(format!("key {} is taken over: it gets Keysmith's mark; near its expiry, or past spec.rotation.maxAge, it is replaced right away", printable(&id.0)))
         }
         Effect::Observed(id) => one(format!("key {} is looked at, and never changed", printable(&id.0))),
         Effect::Replaced(cause) => {
@@ -230,6 +261,7 @@ pub fn text(lines: &[Line]) -> String {
         let state = match line.outcome {
             Outcome::Unchanged => ": unchanged",
             Outcome::Created => ": new",
+            Outcome::Unknown => ": unknown",
             Outcome::Changed | Outcome::Replaced | Outcome::Refused => "",
         };
         // Writing to a String does not fail.
@@ -249,6 +281,7 @@ fn summary(lines: &[Line]) -> String {
     let count = |outcome| lines.iter().filter(|it| it.outcome == outcome).count();
     let parts = [
         (Outcome::Refused, "refused"),
+        (Outcome::Unknown, "unknown"),
         (Outcome::Replaced, "with a new key in place of one in use"),
         (Outcome::Created, "new"),
         (Outcome::Changed, "changed"),

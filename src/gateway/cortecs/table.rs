@@ -19,6 +19,7 @@ pub const DRIVER: Driver = Driver {
     capabilities: &CAPABILITIES,
     access: Access::PUBLIC,
     account: |vendor| vendor.cortecs.as_ref().map(|_| ""),
+    divides: false,
     open: |_, wire| Box::new(Cortecs::new(wire)),
 };
 

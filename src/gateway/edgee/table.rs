@@ -21,6 +21,7 @@ pub const DRIVER: Driver = Driver {
     capabilities: &CAPABILITIES,
     access: Access::PUBLIC,
     account: organization,
+    divides: true,
     open: |vendor, wire| Box::new(Edgee::of(organization(vendor).unwrap_or_default(), wire)),
 };
 

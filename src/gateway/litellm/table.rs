@@ -23,6 +23,7 @@ pub const DRIVER: Driver = Driver {
     capabilities: &CAPABILITIES,
     access: Access { verdict: verdict::of, ..Access::PUBLIC },
     account: |vendor| vendor.litellm.as_ref().map(|_| ACCOUNT),
+    divides: false,
     open: |vendor, wire| Box::new(LiteLlm::new(&vendor.litellm.clone().unwrap_or_default(), wire)),
 };
 

@@ -20,6 +20,7 @@ pub const DRIVER: Driver = Driver {
     capabilities: &CAPABILITIES,
     access: Access { verdict: verdict::of, ..Access::PUBLIC },
     account: |vendor| vendor.openrouter.as_ref().map(|it| it.workspace_id.as_deref().unwrap_or_default()),
+    divides: false,
     open: |vendor, wire| Box::new(OpenRouter::new(&vendor.openrouter.clone().unwrap_or_default(), wire)),
 };
 

@@ -21,6 +21,7 @@ pub const DRIVER: Driver = Driver {
     capabilities: &CAPABILITIES,
     access: Access::PUBLIC,
     account: |vendor| vendor.eden_ai.as_ref().filter(|it| it.api == Some(EdenAiApi::V2)).map(|_| ""),
+    divides: false,
     open: |_, wire| Box::new(EdenAiV2::new(wire)),
 };
 

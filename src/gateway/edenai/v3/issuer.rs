@@ -26,6 +26,7 @@ pub const DRIVER: Driver = Driver {
     capabilities: &ISSUER,
     access: Access::PUBLIC,
     account: |vendor| (tier(vendor)? == EdenAiTier::Issuer).then_some(""),
+    divides: false,
     open: |_, wire| Box::new(Issuer::new(wire)),
 };
 

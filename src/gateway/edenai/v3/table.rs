@@ -21,6 +21,7 @@ pub const DRIVER: Driver = Driver {
     capabilities: &CAPABILITIES,
     access: Access::PUBLIC,
     account: |vendor| (tier(vendor)? == EdenAiTier::Auth).then_some(""),
+    divides: false,
     open: |_, wire| Box::new(EdenAiV3::new(wire)),
 };
 
