@@ -209,9 +209,18 @@ mod tests {
             ("a: [", "is no YAML and no JSON, line"),
             ("apiVersion: keysmith.dev/v1\nkind: Key\nmetadata: {name: a}", "it has ConsoleToken"),
             ("apiVersion: keysmith.dev/v1alpha1\nkind: GatewayApiKey", "metadata.name"),
-            ("apiVersion: keysmith.dev/v1\nkind: GatewayApiKey\nmetadata: {name: a}", "write keysmith.dev/v1alpha1"),
-            ("apiVersion: keysmith.dev/v1alpha1\nkind: GatewayApiKey\nmetadata: {name: 'a#'}", "metadata.name"),
-            ("apiVersion: keysmith.dev/v1alpha1\nkind: GatewayApiKey\nmetadata: {name: 'a?x='}", "metadata.name"),
+            (
+                "apiVersion: keysmith.dev/v1\nkind: GatewayApiKey\nmetadata: {name: a}",
+                "write keysmith.dev/v1alpha1",
+            ),
+            (
+                "apiVersion: keysmith.dev/v1alpha1\nkind: GatewayApiKey\nmetadata: {name: 'a#'}",
+                "metadata.name",
+            ),
+            (
+                "apiVersion: keysmith.dev/v1alpha1\nkind: GatewayApiKey\nmetadata: {name: 'a?x='}",
+                "metadata.name",
+            ),
             ("apiVersion: keysmith.dev/v1alpha1\nkind: GatewayApiKey\nmetadata: {name: ''}", "metadata.name"),
             (
                 "apiVersion: keysmith.dev/v1alpha1\nkind: GatewayApiKey\nmetadata: {name: a, namespace: '../b'}",

@@ -90,11 +90,9 @@ fn write(path: &Path, packed: &[u8]) -> Result<(), Failure> {
     use std::os::unix::fs::OpenOptionsExt;
     let opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let written = opened.and_then(|mut file| file.write_all(packed));
-    written.map_err(|error| {
-        match error.kind() {
-            std::io::ErrorKind::AlreadyExists => exists(path),
-            kind => format!("--output {}: cannot be written: {kind}", path.display()).into(),
-        }
+    written.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => exists(path),
+        kind => format!("--output {}: cannot be written: {kind}", path.display()).into(),
     })
 }
 
@@ -172,8 +170,13 @@ impl Bundle {
         let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
         for previous in [false, true] {
             let container = Some("keysmith".to_owned());
-            let params =
-                LogParams { container, tail_lines: Some(LINES), timestamps: true, previous, ..LogParams::default() };
+            let params = LogParams {
+                container,
+                tail_lines: Some(LINES),
+                timestamps: true,
+                previous,
+                ..LogParams::default()
+            };
             let file = format!("operator/{name}{}.log", if previous { "-before-its-restart" } else { "" });
             match pods.logs(name, &params).await {
                 Ok(log) => self.files.push((file, scrub::text(&log))),

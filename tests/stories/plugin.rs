@@ -230,7 +230,10 @@ pub async fn the_plugin_foresees_what_applying_files_does(world: &mut World) {
     let (before, creations) = (version().await, world.creations());
     let plan = async |text: &str| kubectl(world, &["plan", "-f", "-"], text).await;
     let (code, out, err) = plan(&file("checkout", kept.clone())).await;
-    assert!(code == 0 && out.contains("(standard input, document 1): unchanged\nresources: 1 unchanged;"), "{code} {out}{err}");
+    assert!(
+        code == 0 && out.contains("(standard input, document 1): unchanged\nresources: 1 unchanged;"),
+        "{code} {out}{err}"
+    );
     let with = |more: Value| file("checkout", merged(kept.clone(), more));
     let in_place = json!({"models": ["openai/gpt-5.2"], "secret": {"preset": "OpenAI"}});
     let (code, out, err) = plan(&with(in_place)).await;

@@ -50,7 +50,11 @@ pub async fn ask(kubernetes: &Kubernetes, document: &Document, namespace: &str) 
         Ok(found) => Some(found),
         Err(kube::Error::Api(status)) if status.is_not_found() => None,
         Err(kube::Error::Api(status)) if status.is_forbidden() => {
-            return Ok(DryRun { namespace, before: None, answer: Answer::Unread(lacks("get", &crd.spec.names.plural)) });
+            return Ok(DryRun {
+                namespace,
+                before: None,
+                answer: Answer::Unread(lacks("get", &crd.spec.names.plural)),
+            });
         }
         Err(error) => return Err(format!("{} {}: {}", document.kind, document.name, sentence(&error)).into()),
     };

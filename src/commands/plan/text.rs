@@ -142,14 +142,25 @@ impl Line {
             ("ProviderKey", true) => "the provider's key is written again at the vendor, under the same id",
             ("ProjectSettings", _) => "settings of the WHOLE project are written at the vendor",
             (_, false) => "the token is checked at the vendor; keys that name it can be made then",
-            (_, true) => "the token is checked at the vendor again; no key of an application is replaced for it",
+            (_, true) => {
+                "the token is checked at the vendor again; no key of an application is replaced for it"
+            }
         };
         self.effects.push(effect.to_owned());
         let also = [
-            ("spec.gatewayUrl", "every Secret that holds the gateway's URL is written again, with the same key"),
+            (
+                "spec.gatewayUrl",
+                "every Secret that holds the gateway's URL is written again, with the same key",
+            ),
             ("spec.mint", "the console token that Keysmith made may be replaced by a new one"),
-            ("spec.limits", "keys that exceed the new limits keep working, and are neither changed nor replaced"),
-            ("spec.allowedNamespaces", "keys of namespaces that are not allowed any more keep working, and are not replaced"),
+            (
+                "spec.limits",
+                "keys that exceed the new limits keep working, and are neither changed nor replaced",
+            ),
+            (
+                "spec.allowedNamespaces",
+                "keys of namespaces that are not allowed any more keep working, and are not replaced",
+            ),
         ];
         let changed = |field: &str| self.changes.iter().any(|it| it.field == field);
         let also: Vec<_> = also.iter().filter(|(field, _)| exists && changed(field)).collect();
@@ -199,9 +210,10 @@ fn sentences(
     let one = |text: String| vec![text];
     match effect {
         Effect::FirstKey => one(format!("a first key is made and put into Secret {secret}")),
-        Effect::TakenOver(id) => {
-            one(format!("key {} is taken over: it gets Keysmith's mark; near its expiry, or past spec.rotation.maxAge, it is replaced right away", printable(&id.0)))
-        }
+        Effect::TakenOver(id) => one(format!(
+            "key {} is taken over: it gets Keysmith's mark; near its expiry, or past spec.rotation.maxAge, it is replaced right away",
+            printable(&id.0)
+        )),
         Effect::Observed(id) => one(format!("key {} is looked at, and never changed", printable(&id.0))),
         Effect::Replaced(cause) => {
             let serial = serial.map_or_else(String::new, |it| format!(", serial {it}"));

@@ -162,7 +162,10 @@ mod tests {
         for mut object in [deployment, pod] {
             resource(&mut object);
             let text = object.to_string();
-            assert!(!text.contains("fake") && !text.contains("managedFields") && !text.contains("example.com"), "{text}");
+            assert!(
+                !text.contains("fake") && !text.contains("managedFields") && !text.contains("example.com"),
+                "{text}"
+            );
             assert!(text.contains("\"8\"") && text.contains("--leader-elect"), "{text}");
         }
     }
