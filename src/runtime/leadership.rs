@@ -187,7 +187,7 @@ impl Candidate {
         let mut sight = Sight { seen: None, changed: Instant::now(), failed: None, rival: None };
         while !self.over.is_cancelled() {
             let wait = match self.decide_candidate(&sight) {
-                Step::Acquire => match self.rival().await {
+                Step::Acquire => match self.rival(self.patience()).await {
                     Some(rival) => {
                         sight.meet(&rival);
                         continue;
@@ -265,9 +265,9 @@ impl Candidate {
     }
 
     /// The operator of another number of shards that leads, if there is one: it may work for the same accounts.
-    async fn rival(&self) -> Option<Rival> {
+    async fn rival(&self, within: Duration) -> Option<Rival> {
         let lease = &self.election.lease;
-        match timeout(self.patience(), lease.of_another_division(self.deps.clock.now())).await {
+        match timeout(within, lease.of_another_division(self.deps.clock.now())).await {
             Ok(Ok(found)) => found,
             // The rights of an earlier version do not cover the list.
             Ok(Err(error)) if is_forbidden(&error) => {
@@ -287,7 +287,11 @@ impl Candidate {
                 looked = Instant::now();
                 // Of two divisions that began at once, the one of fewer shards yields.
                 let shards = self.election.lease.shards();
-                if self.rival().await.is_some_and(|it| it.shards > shards) {
+                // The look must not keep a leader from stepping down in time.
+                let deadline = held.renewed + duration(self.election.times.renew);
+                let within = deadline.saturating_duration_since(Instant::now());
+                let within = within.min(duration(self.election.times.retry));
+                if self.rival(within).await.is_some_and(|it| it.shards > shards) {
                     return Err(Why::Divided);
                 }
             }

@@ -4,10 +4,14 @@ use crate::stories::leadership::until_it_leads;
 use crate::support::replica::{Replica, times};
 use crate::support::world::{ORG, TOKEN, World, key_spec, merged};
 use jiff::SignedDuration;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use keysmith::plan::identity::TokenRef;
 use keysmith::plan::ledger::Place;
 use keysmith::plan::shard::Shard;
 use keysmith::runtime::metrics::Metrics;
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 use std::time::Duration;
 
@@ -164,4 +168,37 @@ pub async fn shards_of_another_number_wait_for_those_that_lead(world: &mut World
     two.stop().await;
     until_it_leads(world, &whole).await;
     whole.stop().await;
+}
+
+/// Two divisions may begin at once, or one may come back after its Lease had run out.
+pub async fn of_two_numbers_of_shards_that_lead_the_lower_one_steps_back(world: &mut World) {
+    world.stop().await;
+    let leases: Api<Lease> = Api::namespaced(world.user.clone(), &world.namespace);
+    let held = || {
+        let renewed = MicroTime(world.clock.now());
+        json!({"holderIdentity": "another", "leaseDurationSeconds": 3600, "renewTime": renewed})
+    };
+    let whole = world.replica("whole", Metrics::default()).await;
+    until_it_leads(world, &whole).await;
+    let lease = json!({"metadata": {"name": "keysmith-1-of-2"}, "spec": held()});
+    leases.create(&PostParams::default(), &serde_json::from_value(lease).unwrap()).await.unwrap();
+    let start = world.clock.now();
+    while whole.leads() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let took = world.clock.now().duration_since(start);
+        assert!(
+            took <= times(world.is_simulated()).lease + SignedDuration::from_secs(5),
+            "it goes on: {took:#}"
+        );
+    }
+    leases.delete("keysmith-1-of-2", &DeleteParams::default()).await.unwrap();
+    until_it_leads(world, &whole).await;
+    whole.stop().await;
+    // A shard goes on: it is the other that steps back.
+    let one = first_of(world, "1/2").await;
+    let spec = Patch::Merge(json!({"spec": held()}));
+    leases.patch("keysmith", &PatchParams::default(), &spec).await.unwrap();
+    world.pass(Duration::from_secs(120), Duration::from_secs(8)).await;
+    assert!(one.leads());
+    one.stop().await;
 }
