@@ -526,7 +526,8 @@ tell! {
         every_account_has_exactly_one_shard,
         a_shard_that_is_killed_is_taken_over_by_its_replica_alone,
         shards_of_another_number_wait_for_those_that_lead,
-        of_two_numbers_of_shards_that_lead_the_lower_one_steps_back;
+        of_two_numbers_of_shards_that_lead_the_lower_one_steps_back,
+        keys_whose_token_comes_late_hold_no_turn_in_another_shard;
     leadership:
         the_other_leads_within_a_second_after_a_graceful_stop,
         the_other_leads_within_the_lease_and_a_second_after_a_kill,

@@ -22,22 +22,27 @@ fn shard(text: &str) -> Shard {
     Shard::parse(text).unwrap()
 }
 
-/// The ConsoleTokens of this many accounts of a shard, by name; each account has its organization.
-async fn accounts_of(world: &World, shard: Shard, name: &str) -> Vec<String> {
-    let is_in = |organization: &String| {
-        shard.works_at(&Place::of(
-            &TokenRef::shared("any"),
-            "edgee",
-            "http://emulator.test/edgee",
-            organization,
-        ))
+/// Organizations whose accounts are in a shard.
+fn organizations_of(shard: Shard) -> impl Iterator<Item = String> {
+    let is_in = move |organization: &String| {
+        let place = Place::of(&TokenRef::shared("any"), "edgee", "http://emulator.test/edgee", organization);
+        shard.works_at(&place)
     };
-    let organizations: Vec<_> = (0..).map(|it| format!("org_{it}")).filter(is_in).take(ACCOUNTS).collect();
+    (0..64).map(|it| format!("org_{it}")).filter(is_in)
+}
+
+/// Creates the ConsoleToken of an organization.
+async fn token_of(world: &World, token: &str, organization: &str) {
+    let vendor = json!({"vendor": {"edgee": {"organizationId": organization}}});
+    world.create("ConsoleToken", token, merged(world.token_spec(), vendor)).await;
+}
+
+/// The ConsoleTokens of some accounts of a shard, by name; each account has its organization.
+async fn accounts_of(world: &World, shard: Shard, name: &str) -> Vec<String> {
     let mut tokens = Vec::new();
-    for (number, organization) in organizations.iter().enumerate() {
+    for (number, organization) in organizations_of(shard).take(ACCOUNTS).enumerate() {
         let token = format!("{name}-{number}");
-        let vendor = json!({"vendor": {"edgee": {"organizationId": organization}}});
-        world.create("ConsoleToken", &token, merged(world.token_spec(), vendor)).await;
+        token_of(world, &token, &organization).await;
         tokens.push(token);
     }
     tokens
@@ -201,4 +206,37 @@ pub async fn of_two_numbers_of_shards_that_lead_the_lower_one_steps_back(world: 
     world.pass(Duration::from_secs(120), Duration::from_secs(8)).await;
     assert!(one.leads());
     one.stop().await;
+}
+
+pub async fn keys_whose_token_comes_late_hold_no_turn_in_another_shard(world: &mut World) {
+    world.stop().await;
+    credential(world).await;
+    let (one, two) = (first_of(world, "1/2").await, first_of(world, "2/2").await);
+    // Without their tokens, these keys are the second shard's: by name. With them, they are the first one's.
+    let by_name =
+        |name: &String| shard("2/2").works_for(&TokenRef::beside(Some(world.namespace.clone()), name));
+    let tokens: Vec<_> = (0..).map(|it| format!("late-{it}")).filter(by_name).take(5).collect();
+    let key = |token: &str, number: usize| {
+        (format!("{token}-{number}"), json!({"consoleTokenRef": {"name": token}}))
+    };
+    for (name, spec) in tokens.iter().flat_map(|token| (0..10).map(|it| key(token, it))) {
+        world.create("GatewayApiKey", &name, merged(key_spec(json!({})), spec)).await;
+    }
+    for token in &tokens {
+        world.reason("GatewayApiKey", &key(token, 9).0, "ConsoleTokenMissing").await;
+    }
+    for (token, organization) in tokens.iter().zip(organizations_of(shard("1/2"))) {
+        token_of(world, token, &organization).await;
+    }
+    for (name, _) in tokens.iter().flat_map(|token| (0..10).map(|it| key(token, it))) {
+        world.ready("GatewayApiKey", &name).await;
+    }
+    let calls = two.calls();
+    for token in accounts_of(world, shard("2/2"), "second").await {
+        make(world, &token).await;
+        world.ready("GatewayApiKey", &token).await;
+    }
+    assert!(two.calls() > calls);
+    one.stop().await;
+    two.stop().await;
 }
