@@ -12,7 +12,7 @@ PROMTOOL := tests/controlplane/promtool
 LITELLM := tests/litellm/server
 CHART_CRDS := charts/keysmith/files/crds
 REALTOOLS := tests/realtools/flux/kustomize-controller tests/realtools/argo/argo tests/realtools/externalsecrets/external-secrets
-SCRIPTS := $(REALTOOLS) tests/realtools/built.bash $(CLUSTER) $(HELM) $(PROMTOOL) $(LITELLM) tests/chaos-all tests/attack-all tests/bench/peer/build deploy/demo deploy/image/build docs/build docs/pictures/render .ci/run .ci/tool .ci/version
+SCRIPTS := $(REALTOOLS) tests/realtools/built.bash $(CLUSTER) $(HELM) $(PROMTOOL) $(LITELLM) tests/chaos-all tests/attack-all tests/bench/peer/build deploy/demo deploy/krew/manifest deploy/image/build docs/build docs/pictures/render .ci/run .ci/tool .ci/version
 
 # Another cluster is used only when asked for: `make demo KUBECONFIG=…`. One in the environment may be somebody's
 # production, so nothing here passes it on.

@@ -91,6 +91,40 @@ fn steps() -> (Value, Vec<(String, Value)>) {
 }
 
 #[test]
+fn krew_installs_the_binaries_of_a_release_as_a_plugin() {
+    let folder = root().join("target/tmp/krew");
+    std::fs::create_dir_all(&folder).unwrap();
+    for arch in ["amd64", "arm64"] {
+        std::fs::write(folder.join(format!("keysmith-{arch}")), format!("a binary of {arch}")).unwrap();
+    }
+    let run = |arguments: &[&str]| {
+        Command::new(root().join("deploy/krew/manifest")).args(arguments).output().unwrap()
+    };
+    let output = run(&[folder.to_str().unwrap(), "https://example.com/v1/"]);
+    assert!(output.status.success(), "{output:?}");
+    let text = std::fs::read_to_string(folder.join("keysmith.krew.yaml")).unwrap();
+    let plugin: serde_json::Value = serde_yaml::from_str(&text).unwrap();
+    assert_eq!(plugin["spec"]["version"], concat!("v", env!("CARGO_PKG_VERSION")));
+    let platforms = plugin["spec"]["platforms"].as_array().unwrap();
+    for (platform, arch) in platforms.iter().zip(["amd64", "arm64"]) {
+        let archive = format!("kubectl-keysmith-linux-{arch}.tar.gz");
+        assert_eq!(platform["uri"], format!("https://example.com/v1/{archive}"));
+        assert_eq!(platform["selector"]["matchLabels"], serde_json::json!({"os": "linux", "arch": arch}));
+        let sum = Command::new("sha256sum").arg(folder.join(&archive)).output().unwrap();
+        assert!(sum.stdout.starts_with(platform["sha256"].as_str().unwrap().as_bytes()));
+        let unpacked = Command::new("tar")
+            .arg("-xzOf")
+            .arg(folder.join(&archive))
+            .arg("kubectl-keysmith")
+            .output()
+            .unwrap();
+        assert_eq!(unpacked.stdout, format!("a binary of {arch}").as_bytes());
+    }
+    assert_eq!(platforms.len(), 2);
+    assert!(!run(&["/nonexistent", "https://example.com"]).status.success());
+}
+
+#[test]
 fn the_release_is_well_formed() {
     let (workflow, steps) = steps();
     assert_eq!(workflow["permissions"], serde_json::json!({}), "each job says what it needs");
@@ -145,7 +179,7 @@ fn the_release_tests_signs_and_lists_what_it_publishes() {
     let identity = &workflow["jobs"]["publish"]["permissions"]["id-token"];
     assert_eq!(identity, "write", "without it nothing can be signed without a key");
     // Every script of this repository that a step runs exists.
-    for script in [".ci/version", "tests/controlplane/helm"] {
+    for script in [".ci/version", "tests/controlplane/helm", "deploy/krew/manifest"] {
         assert!(root().join(script).exists());
     }
 }
