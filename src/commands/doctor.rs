@@ -30,7 +30,7 @@ const AGREES: i64 = 5;
 /// The label of a shard's Deployment.
 const SHARD: &str = "keysmith.dev/shard";
 /// What the chart labels its objects with.
-const OURS: &str = "app.kubernetes.io/name=keysmith";
+pub(super) const OURS: &str = "app.kubernetes.io/name=keysmith";
 
 /// The arguments of `keysmith doctor`.
 #[derive(Debug, Args)]

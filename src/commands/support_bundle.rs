@@ -4,7 +4,7 @@
 
 mod scrub;
 
-use super::doctor;
+use super::doctor::{self, OURS};
 use crate::api::{self, GROUP, MANAGED_BY_LABEL, MANAGER};
 use crate::output::{Failure, can_confirm, confirm, print, tell};
 use crate::runtime::clock::Clock;
@@ -15,14 +15,14 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::api::{ApiResource, DynamicObject, ListParams, LogParams};
+use kube::core::ObjectList;
 use kube::{Api, Client};
+use serde::Serialize;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// What the chart labels its objects with.
-const OURS: &str = "app.kubernetes.io/name=keysmith";
 /// Lines of a log that are taken, the last ones.
 const LINES: i64 = 5000;
 /// Page size of lists.
@@ -202,22 +202,22 @@ fn all_of(client: &Client, group: &str, version: &str, kind: &str, plural: &str)
 }
 
 async fn list(api: &Api<DynamicObject>, params: &ListParams) -> kube::Result<Vec<Value>> {
-    let (mut params, mut all) = (params.clone().limit(PAGE), Vec::new());
-    loop {
-        let page = api.list(&params).await?;
-        all.extend(page.items.iter().filter_map(|it| serde_json::to_value(it).ok()));
-        match page.metadata.continue_.filter(|it| !it.is_empty()) {
-            Some(token) => params = params.continue_token(&token),
-            None => return Ok(all),
-        }
-    }
+    pages(params, async |params| api.list(params).await).await
 }
 
 /// The metadata of Keysmith's Secrets. Their content is not read.
 async fn secrets(api: &Api<Secret>, params: &ListParams) -> kube::Result<Vec<Value>> {
+    pages(params, async |params| api.list_metadata(params).await).await
+}
+
+/// Everything that a list has, read page by page.
+async fn pages<K: Clone + Serialize>(
+    params: &ListParams,
+    read: impl AsyncFn(&ListParams) -> kube::Result<ObjectList<K>>,
+) -> kube::Result<Vec<Value>> {
     let (mut params, mut all) = (params.clone().limit(PAGE), Vec::new());
     loop {
-        let page = api.list_metadata(&params).await?;
+        let page = read(&params).await?;
         all.extend(page.items.iter().filter_map(|it| serde_json::to_value(it).ok()));
         match page.metadata.continue_.filter(|it| !it.is_empty()) {
             Some(token) => params = params.continue_token(&token),
