@@ -1,7 +1,8 @@
 //! Keysmith's resources in files, as `kubectl apply -f` reads them.
 
-use crate::api::{self, GROUP, VERSION};
+use crate::api::{self, ClusterConsoleToken, ConsoleToken, GROUP, VERSION};
 use crate::output::{Failure, WrongFlag};
+use crate::plan::identity::{AnyToken, TokenRef};
 use crate::plan::names;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde::Deserialize;
@@ -178,6 +179,29 @@ impl Manifests {
             more => Some(format!("{more} objects of other kinds were left out")),
         }
     }
+}
+
+impl Document {
+    /// The console token that it is, if it fits the definition of this version.
+    pub fn token(&self) -> Option<AnyToken> {
+        let value = self.value.clone();
+        match self.kind.as_str() {
+            "ConsoleToken" => serde_json::from_value::<ConsoleToken>(value).ok().map(AnyToken::from),
+            "ClusterConsoleToken" => {
+                serde_json::from_value::<ClusterConsoleToken>(value).ok().map(AnyToken::from)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The document of that console token. `namespace`: that of documents that name none.
+pub fn token<'a>(documents: &'a [Document], wanted: &TokenRef, namespace: &str) -> Option<&'a Document> {
+    documents.iter().find(|it| {
+        let within = it.namespace.as_deref().unwrap_or(namespace);
+        let same = wanted.namespace.as_deref().is_none_or(|wanted| wanted == within);
+        it.kind == wanted.kind.name() && it.name == wanted.name && same
+    })
 }
 
 /// The definition of a kind.

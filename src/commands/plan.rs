@@ -6,12 +6,12 @@ mod dry_run;
 mod text;
 
 use super::manifests::{self, Document};
-use crate::api::{ClusterConsoleToken, ConsoleToken, GatewayApiKey};
+use crate::api::GatewayApiKey;
 use crate::cli::flags;
 use crate::gateway::Vendors;
 use crate::output::{Failure, WrongFlag, print, tell};
 use crate::plan::facts::{Bounds, Refusal};
-use crate::plan::identity::{AnyToken, TokenKind, TokenRef};
+use crate::plan::identity::{AnyToken, TokenRef};
 use crate::plan::limits::{self, Share};
 use crate::plan::preview::{Edit, Effect, Preview, preview};
 use crate::plan::rotation::KEYS_PER_DAY;
@@ -192,22 +192,8 @@ impl Planner<'_> {
 
     /// The console token as the files have it, or else the cluster.
     async fn token(&self, reference: &TokenRef) -> Result<Option<AnyToken>, Unread> {
-        let fits = |it: &&Document| {
-            let namespace = it.namespace.as_deref().unwrap_or(&self.namespace);
-            it.kind == reference.kind.name()
-                && it.name == reference.name
-                && reference.namespace.as_deref().is_none_or(|wanted| wanted == namespace)
-        };
-        if let Some(document) = self.documents.iter().find(fits) {
-            let value = document.value.clone();
-            return Ok(match reference.kind {
-                TokenKind::ConsoleToken => {
-                    serde_json::from_value::<ConsoleToken>(value).ok().map(AnyToken::from)
-                }
-                TokenKind::ClusterConsoleToken => {
-                    serde_json::from_value::<ClusterConsoleToken>(value).ok().map(AnyToken::from)
-                }
-            });
+        if let Some(found) = manifests::token(self.documents, reference, &self.namespace) {
+            return Ok(found.token());
         }
         objects::token(&self.kubernetes.client, reference).await
     }

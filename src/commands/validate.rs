@@ -127,7 +127,7 @@ fn refusal(
             project::check(&settings.spec.settings, settings.spec.management_policy).err()
         }
         _ => {
-            let token = token(document.kind.as_str(), value)?;
+            let token = document.token()?;
             let spec = token.spec();
             let minted = || {
                 let (mint, own) = (spec.mint.as_ref()?, vendors.capabilities(&spec.vendor)?);
@@ -143,21 +143,11 @@ fn read<K: DeserializeOwned>(value: &serde_json::Value) -> serde_json::Result<K>
     serde_json::from_value(value.clone())
 }
 
-fn token(kind: &str, value: &serde_json::Value) -> Option<AnyToken> {
-    match kind {
-        "ConsoleToken" => read::<ConsoleToken>(value).ok().map(AnyToken::from),
-        "ClusterConsoleToken" => read::<ClusterConsoleToken>(value).ok().map(AnyToken::from),
-        _ => None,
-    }
-}
-
-/// The console token with that identity in the same files. A namespace that is left out is that of the kubeconfig's
-/// context, for both.
+/// The console token with that identity in the same files. A namespace that is left out is that of the resource that names
+/// the token: it is the same of the kubeconfig's context for both.
 fn token_of(wanted: &TokenRef, beside: &Document, all: &Manifests) -> Option<AnyToken> {
-    let fits = |it: &&Document| {
-        let same = wanted.namespace.is_none() || it.namespace == beside.namespace;
-        it.kind == wanted.kind.name() && it.name == wanted.name && same
-    };
-    let found = all.documents.iter().find(fits)?;
-    token(&found.kind, &found.value)
+    let namespace = beside.namespace.clone().unwrap_or_default();
+    let wanted =
+        TokenRef { namespace: wanted.namespace.as_ref().map(|_| namespace.clone()), ..wanted.clone() };
+    manifests::token(&all.documents, &wanted, &namespace)?.token()
 }
