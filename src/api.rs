@@ -36,7 +36,8 @@ pub const GROUP: &str = "keysmith.dev";
 pub const VERSION: &str = "v1alpha1";
 /// Field manager of every write, and the value of the managed-by label.
 pub const MANAGER: &str = "keysmith";
-/// Keeps a resource until what it stands for at the vendor is gone.
+/// Keeps a resource until what it stands for at the vendor is gone. An operator with a class has one of its own, which begins
+/// like this.
 pub const FINALIZER: &str = "keysmith.dev/cleanup";
 /// On a Secret with a console token: keeps it until nothing needs the token any more to clean up.
 pub const TOKEN_IN_USE: &str = "keysmith.dev/token-in-use";

@@ -126,9 +126,12 @@ impl Cli {
 
     /// Runs the subcommand.
     pub async fn execute(self) -> Result<ExitCode, Failure> {
-        telemetry::start(self.log_format, &self.log_level)?;
+        // The operator starts its log by itself, together with its traces.
+        if !matches!(self.command, Command::Run(_)) {
+            telemetry::start(self.log_format, &self.log_level, None)?;
+        }
         match self.command {
-            Command::Run(arguments) => run::run(arguments, &self.log_level).await?,
+            Command::Run(arguments) => run::run(arguments, self.log_format, &self.log_level).await?,
             Command::Crds { dir } => crds(dir)?,
             Command::Explain { vendor, output } => {
                 let vendor = vendor.as_deref();

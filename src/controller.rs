@@ -16,6 +16,7 @@ pub mod sweep;
 use crate::api::kind::with_kinds;
 use crate::cluster::cache::{self, Cached, Undecodable};
 use crate::cluster::object::{self, Managed};
+use crate::plan::class::ControllerClass;
 use crate::plan::identity::{ObjectName, TokenRef};
 use crate::plan::turns::{Lane, Place, Rank};
 use crate::plan::{report, retry};
@@ -45,8 +46,8 @@ const RESYNC: SignedDuration = SignedDuration::from_hours(10);
 /// Interval at which an object looks for its console token, which should have enqueued it by then.
 const AWAIT_TOKEN: Duration = Duration::from_secs(60);
 
-/// Interval at which an object of another shard is looked at again.
-const OTHER_SHARD: SignedDuration = SignedDuration::from_mins(5);
+/// Interval at which an object of another shard or class is looked at again.
+const OTHER_OPERATOR: SignedDuration = SignedDuration::from_mins(5);
 
 /// A kind and how it is reconciled.
 pub trait Subject: Listed {
@@ -150,18 +151,20 @@ async fn attempt<K: Subject>(cached: Arc<Cached<K>>, context: Arc<Context>) -> R
     let object = match cached.open() {
         Ok(object) => object,
         Err(why) => {
+            let (namespace, name) = (cached.namespace().unwrap_or_default(), cached.name_any());
+            context.forget_turn(K::KIND, ObjectName { namespace, name });
             let started = tokio::time::Instant::now();
             let result = undecodable::<K>(&why, &context).await;
             context.metrics.reconciled(K::KIND, "undecodable", started.elapsed());
             return result;
         }
     };
-    // Another shard works for its account. Which one may change without an event of the object, when its token comes or goes.
-    if !context.is_of_this_shard(&object.token_or_self()) {
+    // Another operator works for it. Which one may change without an event of the object, when its token comes or goes.
+    if !context.works_for(object.as_ref()) {
         // It may have waited here before its token came: a turn that has come is given back.
         let (_, namespace, name) = object::coordinates(object.as_ref());
-        context.waiting().remove(&(K::KIND, ObjectName { namespace, name }));
-        let again = retry::jittered(OTHER_SHARD, cached.uid());
+        context.forget_turn(K::KIND, ObjectName { namespace, name });
+        let again = retry::jittered(OTHER_OPERATOR, cached.uid());
         return Ok(Action::requeue(Duration::try_from(again).unwrap_or(AWAIT_TOKEN)));
     }
     if awaits_token(object.as_ref(), &context) {
@@ -198,6 +201,8 @@ fn turn<K: Subject>(object: &K, context: &Arc<Context>) -> Option<Turn> {
         if matches!(lane, Lane::Poll(_)) { format!("polls of {namespace}") } else { namespace.clone() };
     let place = Place { lane, tenant, rank: object.rank() };
     let key = (K::KIND, ObjectName { namespace, name });
+    // A pass whose time has come was enqueued by nothing else.
+    context.queues.traces.begin(K::KIND, || key.1.clone());
     let reference = cache::reference(object);
     let mut waiting = context.waiting();
     let before = waiting.remove(&key).filter(|it| it.has_come() || *it.place() == place);
@@ -221,8 +226,12 @@ async fn pass<K: Subject>(object: Arc<K>, context: &Arc<Context>) -> Result<Acti
     let uid = object.uid().unwrap_or_default();
     // The span adds the resource to log lines of the gateway and of libraries, which do not know it.
     let (_, namespace, name) = object::coordinates(object.as_ref());
-    let span = tracing::debug_span!("pass", kind = K::KIND, namespace, name);
-    let pass = K::reconcile(object, Arc::clone(context)).instrument(span);
+    let name = ObjectName { namespace, name };
+    let trace = context.queues.traces.take(K::KIND, &name);
+    let span = trace.in_scope(|| {
+        tracing::debug_span!("pass", kind = K::KIND, namespace = name.namespace, name = name.name)
+    });
+    let pass = K::reconcile(object, Arc::clone(context)).instrument(span).instrument(trace);
     let pass = tokio::time::timeout(RECONCILE_DEADLINE, pass).await;
     let result = pass.unwrap_or(Err(Error::Deadline { seconds: RECONCILE_DEADLINE.as_secs() }));
     let (outcome, result) = match result {
@@ -251,7 +260,8 @@ async fn undecodable<K: Managed>(why: &Undecodable, context: &Context) -> Result
     let Undecodable { meta, error } = why;
     // Which account it belongs to is unknown.
     let own = TokenRef::beside(meta.namespace.clone(), meta.name.as_deref().unwrap_or_default());
-    if !context.settings.shard.works_for(&own) {
+    let holder = ControllerClass::of_finalizers(meta.finalizers.as_deref().unwrap_or_default());
+    if !context.settings.class.works_for(holder.as_ref(), None) || !context.settings.shard.works_for(&own) {
         return Ok(Action::await_change());
     }
     let verdict = report::key::undecodable(error);
@@ -273,7 +283,7 @@ fn ended<K: Subject, Q>(error: Ended<Error, Q>, context: &Context) {
         Ended::ObjectNotFound(object) => {
             let (namespace, name) = (object.namespace.unwrap_or_default(), object.name);
             tracing::debug!(kind = K::KIND, namespace, name, "it is gone before its turn came");
-            context.waiting().remove(&(K::KIND, ObjectName { namespace, name }));
+            context.forget_turn(K::KIND, ObjectName { namespace, name });
         }
         _ => tracing::debug!(kind = K::KIND, "a queue of reconciles broke"),
     }

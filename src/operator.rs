@@ -245,7 +245,10 @@ impl Operator {
         }
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         match namespaces.get("kube-system").await {
-            Ok(namespace) => Ok(ClusterId(namespace.uid().unwrap_or_default())),
+            Ok(namespace) => {
+                let cluster = ClusterId(namespace.uid().unwrap_or_default());
+                Ok(cluster.of_class(&self.settings.class))
+            }
             Err(error) => {
                 let why = crate::cluster::brief(&error);
                 Err(vec![format!(

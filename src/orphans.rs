@@ -10,6 +10,7 @@ pub use row::Row;
 use crate::cluster::inventory;
 use crate::cluster::ledger::{self, Ledger};
 use crate::gateway::account::{Account, Listing};
+use crate::plan::class::ControllerClass;
 use crate::plan::decision::STRAGGLING;
 use crate::plan::fault::Fault;
 use crate::plan::identity::AnyToken;
@@ -41,6 +42,8 @@ pub struct Choice {
     pub console_token: Option<String>,
     /// Only these keys.
     pub keys: Vec<String>,
+    /// The class of the tokens: operators of different classes have ledgers and marks of their own.
+    pub class: ControllerClass,
 }
 
 impl Choice {
@@ -95,6 +98,8 @@ pub struct Findings {
     pub unasked: Vec<Unasked>,
     /// Selected names that do not exist, one sentence each.
     pub unmatched: Vec<String>,
+    /// The number of ConsoleTokens of other controller classes, which were left out.
+    pub others: usize,
     /// Whether there is a ledger. Without a ledger, a key that was left on purpose looks like an orphan.
     pub has_ledger: bool,
     cluster: ClusterId,
@@ -135,14 +140,19 @@ impl Survey {
     /// Lists the vendors first, then reads the resources that may account for keys, then the ledger. In any other
     /// order, a key that is being created or retained at this moment would look like an orphan.
     pub async fn look(&self, choice: &Choice) -> Result<Findings, Error> {
-        let cluster = objects::cluster(&self.session.client).await?;
+        let cluster = objects::cluster(&self.session.client).await?.of_class(&choice.class);
         let (mut asked, mut unasked) = (Vec::new(), Vec::new());
         let tokens = objects::tokens(
             &self.session.client,
             choice.namespace.as_deref(),
             choice.console_token.as_deref(),
         );
+        let mut others = 0;
         for token in tokens.await? {
+            if token.token.as_ref().is_some_and(|it| it.class() != choice.class) {
+                others += 1;
+                continue;
+            }
             let answer = match &token.token {
                 Some(token) => self.ask(token).await,
                 None => Err("it does not fit the present type; correct it first".to_owned()),
@@ -158,7 +168,15 @@ impl Survey {
         let mut unmatched = choice.unmatched_token(asked.len() + unasked.len(), rows.len());
         unmatched.extend(choice.unmatched_keys(&rows));
         rows.retain(|row| choice.keys.is_empty() || choice.keys.iter().any(|id| row.is(id)));
-        Ok(Findings { rows, unasked, unmatched, has_ledger: known.book.since.is_some(), cluster, asked })
+        Ok(Findings {
+            rows,
+            unasked,
+            unmatched,
+            has_ledger: known.book.since.is_some(),
+            others,
+            cluster,
+            asked,
+        })
     }
 
     /// Removes one of the keys found, if nothing accounts for it at this moment. The call goes through a ConsoleToken

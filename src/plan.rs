@@ -10,6 +10,7 @@ pub mod adoption;
 pub mod budget;
 pub mod capability;
 pub mod claim;
+pub mod class;
 pub mod contest;
 pub mod credentials;
 pub mod decision;

@@ -7,6 +7,9 @@ pub mod leadership;
 pub mod liveness;
 pub mod memory;
 pub mod metrics;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 pub mod server;
 pub mod telemetry;
+pub mod traces;
 pub mod turns;

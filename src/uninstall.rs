@@ -5,12 +5,13 @@ use crate::api;
 use crate::cli::flags;
 use crate::cluster::{is_missing, sentence};
 use crate::output::{Failure, print, tell};
+use crate::plan::class::ControllerClass;
 use crate::session::Kubernetes;
 use crate::session::kubeconfig::ClusterArguments;
 use clap::Args;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ApiResource, DynamicObject, ListParams};
-use kube::core::GroupVersionKind;
+use kube::core::{GroupVersionKind, PartialObjectMeta};
 use kube::{Api, Client, ResourceExt};
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -32,6 +33,9 @@ pub struct Arguments {
     /// Namespaces to look into, separated by commas; all of them when left out.
     #[arg(long, env = "KEYSMITH_NAMESPACES", value_delimiter = ',', value_parser = flags::namespace)]
     namespaces: Vec<String>,
+    /// Only what the operator of this controller class works for; when left out, what no class works for.
+    #[arg(long, env = "KEYSMITH_CONTROLLER_CLASS", value_name = "NAME", default_value = "", hide_default_value = true, value_parser = ControllerClass::parse)]
+    controller_class: ControllerClass,
     #[command(flatten)]
     cluster: ClusterArguments,
 }
@@ -49,7 +53,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     }
     let mut left = Vec::new();
     for crd in api::crds() {
-        let found = instances(&kubernetes.client, &crd, &namespaces).await;
+        let found = instances(&kubernetes.client, &crd, &namespaces, &arguments.controller_class).await;
         left.extend(found.map_err(|error| unlisted(&crd, &error))?);
     }
     if left.is_empty() {
@@ -78,6 +82,7 @@ async fn instances(
     client: &Client,
     crd: &CustomResourceDefinition,
     namespaces: &[&str],
+    class: &ControllerClass,
 ) -> kube::Result<Vec<String>> {
     let names = &crd.spec.names;
     let gvk = GroupVersionKind::gvk(api::GROUP, api::VERSION, &names.kind);
@@ -98,7 +103,10 @@ async fn instances(
                 Err(error) if is_missing(&error) => break,
                 other => other?,
             };
-            found.extend(list.items.iter().map(|object| {
+            let is_of_class = |object: &&PartialObjectMeta<DynamicObject>| {
+                class.works_for(ControllerClass::of_finalizers(object.finalizers()).as_ref(), None)
+            };
+            found.extend(list.items.iter().filter(is_of_class).map(|object| {
                 let place = object.namespace().map_or_else(String::new, |it| it + "/");
                 format!("{} {place}{}", names.kind, object.name_any())
             }));

@@ -181,7 +181,8 @@ async fn ask(
 }
 
 fn row(key: &GatewayApiKey, cluster: &ClusterId, vendor: &str, currency: &str, spent: &Spent) -> Row {
-    let identity = Identity::from(Mark::new(cluster, &key.uid().unwrap_or_default()));
+    let cluster = cluster.clone().of_class(&object::holder(key).unwrap_or_default());
+    let identity = Identity::from(Mark::new(&cluster, &key.uid().unwrap_or_default()));
     let id = key.status.as_ref().and_then(|status| status.id.as_deref());
     let one = spent.of(&identity, id);
     Row {

@@ -37,5 +37,6 @@ mod installs {
     mod namespaced;
     mod readme;
     mod shell;
+    mod side_by_side;
     mod site;
 }

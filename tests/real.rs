@@ -81,6 +81,7 @@ mod stories {
     pub mod rights;
     pub mod rotating;
     pub mod shards;
+    pub mod side_by_side;
     pub mod spending;
     pub mod telling;
     pub mod tokens;
@@ -323,6 +324,9 @@ tell! {
         those_for_cortecs_become_ready_and_work,
         those_for_litellm_become_ready_and_work,
         those_for_openrouter_become_ready_and_work;
+    side_by_side:
+        each_operator_works_for_its_class_alone,
+        what_was_made_under_a_class_stays_with_its_operator;
     shards:
         every_account_has_exactly_one_shard,
         a_shard_that_is_killed_is_taken_over_by_its_replica_alone,

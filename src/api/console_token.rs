@@ -3,7 +3,9 @@
 use super::former::Former;
 use super::rotation::RotationSpec;
 use super::shared::{Budget, LocalRef, SecretKeyRef, conditions_schema};
-use super::text::{amount, entry_name, gateway_url, interval, object_name, organization_id, path};
+use super::text::{
+    amount, controller_class, entry_name, gateway_url, interval, object_name, organization_id, path,
+};
 use super::verdict::LastPass;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -53,6 +55,9 @@ use serde::{Deserialize, Serialize};
         "vendor is immutable: the keys made there would be left behind; create another token"),
     validation = ("has(self.endpoint) == has(oldSelf.endpoint) && (!has(self.endpoint) || self.endpoint == oldSelf.endpoint)",
         "endpoint is immutable: the keys made there would be left behind; create another token"),
+    // The class is part of the mark in the names of keys.
+    validation = ("has(self.controllerClass) == has(oldSelf.controllerClass) && (!has(self.controllerClass) || self.controllerClass == oldSelf.controllerClass)",
+        "controllerClass is immutable: another operator would not know the keys made with this token; create another token"),
     validation = ("has(self.secretRef) != has(self.mint)",
         "set exactly one of secretRef (a token created in the vendor's console) and mint (Keysmith makes it)"),
     validation = ("has(self.mint) == has(oldSelf.mint) && (!has(self.mint) || (self.mint.issuerRef == oldSelf.mint.issuerRef && self.mint.secret == oldSelf.mint.secret))",
@@ -85,6 +90,11 @@ use serde::{Deserialize, Serialize};
 pub struct ConsoleTokenSpec {
     /// The vendor; exactly one.
     pub vendor: Vendor,
+    /// The operator that works with this token and with what is made with it: the one whose `--controller-class` is the same;
+    /// default: the one without a class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "controller_class")]
+    pub controller_class: Option<String>,
     /// Origin of the vendor's management API, such as `https://api.edgee.app`; default: the vendor's own. The
     /// operator's `--allowed-endpoints` must permit it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

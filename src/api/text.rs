@@ -128,6 +128,12 @@ pub fn organization_id(generator: &mut SchemaGenerator) -> Schema {
     text(generator, 128, "self.matches('^[A-Za-z0-9_-]+$')", message)
 }
 
+/// The class of an operator.
+pub fn controller_class(generator: &mut SchemaGenerator) -> Schema {
+    let message = "is no class of an operator: begin with a lower-case letter, and write lower-case letters, digits and hyphens only";
+    text(generator, 40, "self.matches('^[a-z]([a-z0-9-]*[a-z0-9])?$')", message)
+}
+
 /// A URL that applications call.
 pub fn gateway_url(generator: &mut SchemaGenerator) -> Schema {
     let message = "is no URL to call: write http:// or https://, a host and perhaps a path, such as https://llm.example.com, \

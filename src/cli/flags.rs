@@ -5,6 +5,7 @@ use crate::plan::duration;
 use crate::plan::selector;
 use crate::plan::token::{Endpoints, Gateways};
 use jiff::SignedDuration;
+use url::Url;
 
 /// What `--allowed-endpoints` is for.
 pub const ALLOWED_ENDPOINTS: &str = "Origins that console tokens may be sent to beside the vendors' own, such as \
@@ -61,6 +62,14 @@ pub fn key_id(text: &str) -> Result<String, String> {
 /// A duration as in Go.
 pub fn time(text: &str) -> Result<SignedDuration, String> {
     duration::parse("", text.trim()).map_err(|refusal| refusal.message)
+}
+
+/// The endpoint of a collector.
+pub fn collector(text: &str) -> Result<Url, String> {
+    let url =
+        Url::parse(text.trim()).ok().filter(|it| matches!(it.scheme(), "http" | "https") && it.has_host());
+    let url = url.filter(|it| it.query().is_none() && it.fragment().is_none() && it.password().is_none());
+    url.ok_or_else(|| "write scheme, host and port, such as http://collector:4318".to_owned())
 }
 
 /// A duration that is at least a second.

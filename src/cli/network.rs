@@ -40,6 +40,13 @@ impl NetworkArguments {
         Ok((endpoints, Https::new(network)?))
     }
 
+    /// A transport to a service of the installation itself: without the proxy, and at whatever address its name leads to.
+    #[cfg(feature = "otlp")]
+    pub fn inside(&self, host: &str) -> Result<Https, Failure> {
+        let private_hosts = std::iter::once(host.to_ascii_lowercase()).collect();
+        Ok(Https::new(Network { private_hosts, proxy: None, authorities: self.authorities()? })?)
+    }
+
     /// The proxy, for a log line: without a password.
     pub fn shown_proxy(&self) -> String {
         self.proxy().ok().flatten().map_or_else(|| "none".to_owned(), |it| it.shown())

@@ -8,6 +8,7 @@ use crate::controller::context::Settings;
 use crate::gateway::Vendors;
 use crate::operator::Operator;
 use crate::output::{Failure, WrongFlag};
+use crate::plan::class::ControllerClass;
 use crate::plan::duration;
 use crate::plan::leadership::Times;
 use crate::plan::rotation::KEYS_PER_DAY;
@@ -17,8 +18,10 @@ use crate::plan::turns::Limits;
 use crate::runtime::clock::Clock;
 use crate::runtime::leadership::Election;
 use crate::runtime::memory;
+#[cfg(feature = "otlp")]
+use crate::runtime::otlp::Export;
 use crate::runtime::server::{self, Part, Readiness, State};
-use crate::runtime::telemetry::Filter;
+use crate::runtime::telemetry::{self, Filter, LogFormat};
 use crate::session::kubeconfig;
 use clap::Args;
 use jiff::SignedDuration;
@@ -28,6 +31,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 /// The arguments of `keysmith run`.
 #[derive(Debug, Args)]
@@ -72,6 +76,14 @@ pub struct Arguments {
     /// a Lease of its own; it takes --leader-elect.
     #[arg(long, env = "KEYSMITH_SHARD", value_name = "NUMBER/COUNT", default_value = "1/1", value_parser = Shard::parse)]
     shard: Shard,
+    /// Work only for console tokens whose spec.controllerClass is this, and for what is made with them; when left out, for those
+    /// without one. Operators of different classes work side by side.
+    #[arg(long, env = "KEYSMITH_CONTROLLER_CLASS", value_name = "NAME", default_value = "", hide_default_value = true, value_parser = ControllerClass::parse)]
+    controller_class: ControllerClass,
+    /// Send traces of passes to this collector, over OTLP by HTTP, such as http://collector:4318; none when left out. Takes a build with
+    /// the feature otlp.
+    #[arg(long, env = "KEYSMITH_OTLP_ENDPOINT", value_name = "URL", value_parser = flags::collector)]
+    otlp_endpoint: Option<Url>,
     #[command(flatten)]
     election: ElectionArguments,
 }
@@ -96,7 +108,9 @@ struct ElectionArguments {
 }
 
 /// Runs the operator until the process receives a signal to stop.
-pub async fn run(arguments: Arguments, level: &Filter) -> Result<(), Failure> {
+pub async fn run(arguments: Arguments, format: LogFormat, level: &Filter) -> Result<(), Failure> {
+    let traces = traces(&arguments)?;
+    telemetry::start(format, level, traces.as_ref())?;
     let (endpoints, transport) = arguments.network.connect()?;
     let gateways = flags::gateways(arguments.allowed_gateway_urls.as_deref())?;
     let times = election_times(&arguments.election)?;
@@ -141,6 +155,7 @@ pub async fn run(arguments: Arguments, level: &Filter) -> Result<(), Failure> {
             watch_secrets: arguments.watch_secrets,
             cluster_tokens_only: arguments.cluster_tokens_only,
             shard: arguments.shard,
+            class: arguments.controller_class.clone(),
         },
         namespaces: watched(&arguments.namespaces),
         metrics: state.metrics,
@@ -152,7 +167,30 @@ pub async fn run(arguments: Arguments, level: &Filter) -> Result<(), Failure> {
     operator.run(stop).await;
     serving.cancel();
     server.await?;
+    #[cfg(feature = "otlp")]
+    if let Some(traces) = traces {
+        traces.end().await;
+    }
     Ok(())
+}
+
+/// The collector that traces are sent to, if there is one.
+#[cfg(feature = "otlp")]
+fn traces(arguments: &Arguments) -> Result<Option<Export>, Failure> {
+    let Some(endpoint) = &arguments.otlp_endpoint else { return Ok(None) };
+    let transport = arguments.network.inside(endpoint.host_str().unwrap_or_default())?;
+    Ok(Some(Export::new(endpoint, Arc::new(transport)).map_err(WrongFlag)?))
+}
+
+/// A program without the feature says so, instead of running without traces.
+#[cfg(not(feature = "otlp"))]
+fn traces(arguments: &Arguments) -> Result<Option<std::convert::Infallible>, Failure> {
+    if arguments.otlp_endpoint.is_none() {
+        return Ok(None);
+    }
+    let what = "--otlp-endpoint: this program was built without traces; build it with `cargo build --release --features otlp`, or the image \
+                with FEATURES=otlp";
+    Err(WrongFlag(what.to_owned()).into())
 }
 
 /// Removes duplicates: two watches of one namespace would be two operators of that namespace.
@@ -199,6 +237,7 @@ fn announce(
         ledger_namespace,
         leader_elect = election.leader_elect,
         shard = %arguments.shard,
+        controller_class = %arguments.controller_class,
         leader_election_namespace = or_default(election.leader_election_namespace.as_deref(), config),
         lease_duration = duration::format(election.lease_duration),
         renew_deadline = duration::format(election.renew_deadline),
@@ -226,7 +265,12 @@ fn refuse_unelected_shard(arguments: &Arguments) -> Result<(), WrongFlag> {
 /// The Lease has a connection of its own.
 fn elect(arguments: &Arguments, times: Times, config: &Config) -> Result<Election, Failure> {
     let namespace = or_default(arguments.election.leader_election_namespace.as_deref(), config);
-    let lease = LeaseClient::new(kubeconfig::client(config.clone())?, &namespace, arguments.shard);
+    let lease = LeaseClient::new(
+        kubeconfig::client(config.clone())?,
+        &namespace,
+        &arguments.controller_class,
+        arguments.shard,
+    );
     Ok(Election { lease, identity: identity(), times })
 }
 

@@ -4,6 +4,7 @@
 use super::object::{self, Managed};
 use crate::api::CLAIM;
 use crate::api::kind::{Kind, for_each_kind};
+use crate::plan::class::ControllerClass;
 use crate::plan::naming::{ClusterId, Mark};
 use crate::plan::orphans::Known;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ListMeta, ObjectMeta};
@@ -81,8 +82,8 @@ impl fmt::Display for Resource {
     }
 }
 
-/// The resource that accounts for a mark: as its own, or as the one that it had before a restore. `namespace`: only that
-/// one, and no cluster-scoped kind.
+/// The resource that accounts for a mark: as its own, whatever the class of its operator, or as the one that it had before a
+/// restore. `namespace`: only that one, and no cluster-scoped kind.
 pub async fn owner(
     client: &Client,
     cluster: &ClusterId,
@@ -90,7 +91,10 @@ pub async fn owner(
     mark: &Mark,
 ) -> kube::Result<Option<Resource>> {
     for_each_kind!(K => if K::HAS_KEYS {
-        let owned = |it: &ObjectMeta| marks_of(it, cluster).contains(mark);
+        let owned = |it: &ObjectMeta| {
+            let holder = ControllerClass::of_finalizers(it.finalizers.as_deref().unwrap_or_default());
+            marks_of(it, &cluster.clone().of_class(&holder.unwrap_or_default())).contains(mark)
+        };
         if let Some(found) = find::<K>(client, namespace, owned).await? {
             return Ok(Some(found));
         }

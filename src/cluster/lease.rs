@@ -1,6 +1,7 @@
 //! The Lease for leader election. Every write is a compare-and-swap on the version that was read.
 
 use crate::api::{MANAGED_BY_LABEL, MANAGER};
+use crate::plan::class::ControllerClass;
 use crate::plan::leadership::Record;
 use crate::plan::retry::plus;
 use crate::plan::shard::Shard;
@@ -14,7 +15,7 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::watch_object;
 use kube::{Api, Client, ResourceExt};
 
-/// The name of the Lease, or its beginning where there are shards.
+/// The name of the Lease, or its beginning where there are classes or shards.
 pub const NAME: &str = "keysmith";
 
 /// The Lease as it was read.
@@ -78,14 +79,17 @@ pub struct LeaseClient {
     api: Api<Lease>,
     namespace: String,
     shard: Shard,
+    /// The name for all shards.
+    base: String,
     name: String,
 }
 
 impl LeaseClient {
-    /// The Lease of that shard in that namespace.
-    pub fn new(client: Client, namespace: &str, shard: Shard) -> Self {
-        let name = shard.lease(NAME);
-        Self { api: Api::namespaced(client, namespace), namespace: namespace.to_owned(), shard, name }
+    /// The Lease of that class and shard in that namespace.
+    pub fn new(client: Client, namespace: &str, class: &ControllerClass, shard: Shard) -> Self {
+        let base = class.after(NAME);
+        let name = shard.lease(&base);
+        Self { api: Api::namespaced(client, namespace), namespace: namespace.to_owned(), shard, base, name }
     }
 
     /// The Lease that an operator of another number of shards holds, if there is one: it may work for accounts of this
@@ -95,7 +99,7 @@ impl LeaseClient {
         let held = leases.into_iter().filter(|it| is_held(it, now));
         let rivals = held.filter_map(|lease| {
             let lease = lease.name_any();
-            self.shard.division_of(NAME, &lease).map(|shards| Rival { lease, shards })
+            self.shard.division_of(&self.base, &lease).map(|shards| Rival { lease, shards })
         });
         Ok(rivals.max_by_key(|it| it.shards))
     }

@@ -1,6 +1,7 @@
 //! A client whose requests to the API server are counted.
 
 use crate::runtime::metrics::Metrics;
+use crate::runtime::traces;
 use http::{Request, Response};
 use kube::Client;
 use kube::client::Body;
@@ -35,7 +36,9 @@ impl Service<Request<Body>> for Measured {
         let method = request.method().as_str().to_owned();
         let (began, metrics, client) = (Instant::now(), self.metrics.clone(), self.client.clone());
         Box::pin(async move {
-            let answer = client.send(request).await;
+            let path = request.uri().path().to_owned();
+            let answer =
+                traces::request(&method, &path, client.send(request), |it| it.status().as_u16()).await;
             let code = answer.as_ref().ok().map(|it| it.status().as_u16());
             metrics.kubernetes_request(&method, code, began.elapsed());
             answer.map_err(BoxError::from)

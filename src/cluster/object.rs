@@ -2,8 +2,9 @@
 //! conflict. The claim and the finalizer are in one write.
 
 use crate::api::kind::{Kind, with_kinds};
-use crate::api::{CLAIM, FINALIZER, MANAGER, RECONCILE_REQUESTED};
+use crate::api::{CLAIM, MANAGER, RECONCILE_REQUESTED};
 use crate::plan::claim::Claim;
+use crate::plan::class::ControllerClass;
 use crate::plan::identity::TokenRef;
 use crate::plan::naming::Identity;
 use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
@@ -152,9 +153,14 @@ pub fn claim_of<K: Managed>(object: &K, identity: &Identity) -> Option<Claim> {
     Claim::decode(object.annotations().get(CLAIM).map(String::as_str), identity)
 }
 
-/// Whether our finalizer is on the object.
+/// Whether a finalizer of Keysmith's is on the object.
 pub fn has_finalizer<K: Managed>(object: &K) -> bool {
-    object.finalizers().iter().any(|it| it == FINALIZER)
+    holder(object).is_some()
+}
+
+/// The class of the operator whose finalizer is on the object.
+pub fn holder<K: Managed>(object: &K) -> Option<ControllerClass> {
+    ControllerClass::of_finalizers(object.finalizers())
 }
 
 /// The value of the annotation that requests a reconcile against the vendor.
@@ -169,14 +175,14 @@ fn params() -> PatchParams {
 /// Writes the claim, and the finalizer with it. Fails with 409 if the object changed since it was read.
 pub async fn claim<K: Managed>(
     client: &Client,
+    class: &ControllerClass,
     object: &K,
-    claim: &Claim,
-    identity: &Identity,
+    (claim, identity): (&Claim, &Identity),
 ) -> kube::Result<K> {
     let mut finalizers = object.finalizers().to_vec();
     // A finalizer cannot be added to an object that is being deleted.
     if !has_finalizer(object) && object.meta().deletion_timestamp.is_none() {
-        finalizers.push(FINALIZER.to_owned());
+        finalizers.push(class.finalizer());
     }
     let metadata = json!({
         "resourceVersion": object.resource_version(),
@@ -188,15 +194,16 @@ pub async fn claim<K: Managed>(
 }
 
 /// Adds the finalizer without a claim.
-pub async fn hold<K: Managed>(client: &Client, object: &K) -> kube::Result<K> {
+pub async fn hold<K: Managed>(client: &Client, class: &ControllerClass, object: &K) -> kube::Result<K> {
     let mut finalizers = object.finalizers().to_vec();
-    finalizers.push(FINALIZER.to_owned());
+    finalizers.push(class.finalizer());
     set_finalizers(client, object, finalizers).await
 }
 
 /// Removes the finalizer.
 pub async fn release<K: Managed>(client: &Client, object: &K) -> kube::Result<K> {
-    let others = object.finalizers().iter().filter(|it| *it != FINALIZER).cloned().collect();
+    let ours = holder(object).unwrap_or_default().finalizer();
+    let others = object.finalizers().iter().filter(|it| **it != ours).cloned().collect();
     set_finalizers(client, object, others).await
 }
 

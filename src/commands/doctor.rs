@@ -20,6 +20,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::{ListParams, PostParams};
 use kube::client::Body;
 use kube::{Api, Client, ResourceExt};
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 /// Exit code: something needs attention.
@@ -83,7 +84,7 @@ pub async fn checks(client: &Client) -> Vec<Check> {
     let mut checks = Vec::new();
     checks.push(clock(client).await);
     checks.extend(definitions(client).await);
-    checks.push(operator(client).await);
+    checks.extend(operators(client).await);
     checks.push(policies(client).await);
     checks.extend(tokens(client).await);
     checks.extend(rights(client).await);
@@ -153,14 +154,43 @@ async fn definitions(client: &Client) -> Vec<Check> {
     checks
 }
 
-async fn operator(client: &Client) -> Check {
+/// The operators, by class: those of different classes work side by side.
+async fn operators(client: &Client) -> Vec<Check> {
     let api: Api<Deployment> = Api::all(client.clone());
     let list = match api.list(&ListParams::default().labels(OURS)).await {
         Ok(list) => list.items,
-        Err(error) => return Check::new("operator", State::Unsure, sentence(&error)),
+        Err(error) => return vec![Check::new("operator", State::Unsure, sentence(&error))],
     };
-    let [deployment] = list.as_slice() else {
-        return several(&list);
+    if list.is_empty() {
+        let text = "there is no Deployment with the label app.kubernetes.io/name=keysmith; install the chart, unless it runs elsewhere";
+        return vec![Check::new("operator", State::Unsure, text)];
+    }
+    let mut classes: BTreeMap<String, Vec<Deployment>> = BTreeMap::new();
+    for deployment in list {
+        classes.entry(class(&deployment)).or_default().push(deployment);
+    }
+    let what = |class: &str| {
+        if class.is_empty() {
+            "operator".to_owned()
+        } else {
+            format!("operator of class {}", printable(class))
+        }
+    };
+    classes.iter().map(|(class, list)| Check { what: what(class), ..operator(list) }).collect()
+}
+
+/// The class of the operator in a Deployment; empty for none.
+fn class(deployment: &Deployment) -> String {
+    let pod = deployment.spec.template.spec.as_ref();
+    let variables = pod.into_iter().flat_map(|it| &it.containers).flat_map(|it| it.env.iter().flatten());
+    let mut classes = variables.filter(|it| it.name == "KEYSMITH_CONTROLLER_CLASS");
+    classes.find_map(|it| it.value.clone()).unwrap_or_default()
+}
+
+/// The operator in these Deployments, of one class.
+fn operator(list: &[Deployment]) -> Check {
+    let [deployment] = list else {
+        return several(list);
     };
     let (ready, wanted) = pods(deployment);
     let (namespace, name) = (deployment.namespace().unwrap_or_default(), deployment.name_any());
@@ -180,12 +210,8 @@ fn pods(deployment: &Deployment) -> (i32, i32) {
     (ready, deployment.spec.replicas.unwrap_or(1))
 }
 
-/// None, or more than one Deployment.
+/// More than one Deployment.
 fn several(list: &[Deployment]) -> Check {
-    if list.is_empty() {
-        let text = "there is no Deployment with the label app.kubernetes.io/name=keysmith; install the chart, unless it runs elsewhere";
-        return Check::new("operator", State::Unsure, text);
-    }
     if list.iter().all(|it| pods(it).0 == 0) {
         let text =
             format!("none of {} Deployments has a ready pod; keys work on, nothing is rotated", list.len());
@@ -195,7 +221,8 @@ fn several(list: &[Deployment]) -> Check {
         return shards;
     }
     let text = format!(
-        "{} Deployments have its label; two releases that watch the same namespaces disturb each other",
+        "{} Deployments have its label; two releases that watch the same namespaces disturb each other, unless each has a controllerClass of \
+         its own",
         list.len()
     );
     Check::new("operator", State::Unsure, text)

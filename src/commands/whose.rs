@@ -114,11 +114,6 @@ async fn by_mark(
     serial: Serial,
 ) -> Result<Found, Failure> {
     let cluster = objects::cluster(&kubernetes.client).await?;
-    if !mark.is_of(&cluster) {
-        let what = "the key was made in another cluster: the first part of the mark is not of this one. After a restore from a backup \
-                    it may be of a resource here: status.id and status.previous have the ids of keys";
-        return Ok(Err(what.to_owned()));
-    }
     let owner = inventory::owner(&kubernetes.client, &cluster, namespace, mark).await;
     let owner = owner.map_err(|error| unlisted("gatewayapikeys and providerkeys", &error))?;
     Ok(match (owner, namespace) {
@@ -126,6 +121,12 @@ async fn by_mark(
         (None, Some(namespace)) => Err(format!(
             "no resource in namespace {namespace} has this mark; without -n all namespaces are looked at"
         )),
+        (None, None) if !mark.is_of(&cluster) => Err(
+            "no resource has this mark, and its first part is not of this cluster: the key was made in another one, or by an operator of a \
+             controller class for a resource that is gone. After a restore from a backup it may be of a resource here: status.id and \
+             status.previous have the ids of keys"
+                .to_owned(),
+        ),
         (None, None) => Err(format!(
             "no resource has this mark: that of the key was deleted; {} orphans lists what is left at the vendors, also on purpose",
             program()

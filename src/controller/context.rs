@@ -1,5 +1,6 @@
 //! State that the controllers share.
 
+use super::Subject;
 use super::accounts::Accounts;
 use super::kinds::{Queues, Stores};
 use super::memory::Memory;
@@ -8,11 +9,12 @@ use super::sweep::Sweeps;
 use crate::cluster::events::Events;
 use crate::cluster::ledger::Ledger;
 use crate::cluster::namespaces::Namespaces;
-use crate::cluster::object::Managed;
+use crate::cluster::object::{self, Managed};
 use crate::cluster::versions::Versions;
 use crate::gateway::Vendors;
 use crate::gateway::shares::Shares;
 use crate::gateway::transport::Transport;
+use crate::plan::class::ControllerClass;
 use crate::plan::identity::{AnyToken, ObjectName, TokenRef};
 use crate::plan::naming::{ClusterId, Mark};
 use crate::plan::report::Notice;
@@ -58,6 +60,8 @@ pub struct Settings {
     pub cluster_tokens_only: bool,
     /// The shard that this operator is.
     pub shard: Shard,
+    /// The class of this operator.
+    pub class: ControllerClass,
 }
 
 /// State of the process, across watched namespaces and leadership periods: accounts and their rate limits, what is
@@ -104,8 +108,21 @@ pub struct Process {
 }
 
 impl Process {
+    /// Whether this operator works for an object, by its class and its shard.
+    pub fn works_for<K: Subject>(&self, stores: &Stores, object: &K) -> bool {
+        let token = object.token_or_self();
+        self.is_of_this_class(stores, object, &token) && self.is_of_this_shard(stores, &token)
+    }
+
+    fn is_of_this_class<K: Subject>(&self, stores: &Stores, object: &K, token: &TokenRef) -> bool {
+        let holder = object::holder(object);
+        let named = || stores.token(token).map(|it| it.class());
+        let token = if holder.is_some() { None } else { named() };
+        self.settings.class.works_for(holder.as_ref(), token.as_ref())
+    }
+
     /// Whether this shard works for what is made with that console token of these objects, or for the token itself.
-    pub fn is_of_this_shard(&self, stores: &Stores, token: &TokenRef) -> bool {
+    fn is_of_this_shard(&self, stores: &Stores, token: &TokenRef) -> bool {
         let shard = self.settings.shard;
         if shard.is_whole() {
             return true;
@@ -159,21 +176,29 @@ impl Context {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Gives back the turn of an object that has no pass, and forgets its trace.
+    pub fn forget_turn(&self, kind: &'static str, object: ObjectName) {
+        drop(self.queues.traces.take(kind, &object));
+        self.waiting().remove(&(kind, object));
+    }
+
     /// The mark of everything at a vendor that belongs to this object.
     pub fn mark<K: Managed>(&self, object: &K) -> Mark {
         Mark::new(&self.cluster, &object.uid().unwrap_or_default())
     }
 
-    /// That console token, if it can be decoded. One that a pass has let go is gone, although the cache may still show it:
+    /// That console token, if it can be decoded and is of the class of this operator. One that a pass has let go is gone, although the cache may still show it:
     /// what waits for its end is enqueued by that pass, and by no later event.
     pub fn token(&self, token: &TokenRef) -> Option<AnyToken> {
         let gone = |it: &AnyToken| it.uid().is_some_and(|uid| self.memory.is_released(&uid));
-        self.stores.token(token).filter(|it| !(it.is_deleted() && gone(it)))
+        self.stores
+            .token(token)
+            .filter(|it| it.class() == self.settings.class && !(it.is_deleted() && gone(it)))
     }
 
-    /// Whether this shard works for what is made with that console token, or for the token itself.
-    pub fn is_of_this_shard(&self, token: &TokenRef) -> bool {
-        self.process.is_of_this_shard(&self.stores, token)
+    /// Whether this operator works for an object, by its class and its shard.
+    pub fn works_for<K: Subject>(&self, object: &K) -> bool {
+        self.process.works_for(&self.stores, object)
     }
 
     /// What passes share slots of that are made with this console token: its account, once it is known.

@@ -36,9 +36,9 @@ fn plain<K: Managed>(object: &K) -> Resource<'_> {
     }
 }
 
-/// Whether the metrics of this shard show an object: another one shows those of its accounts.
+/// Whether the metrics of this operator show an object: another shard or class shows its own.
 fn shows<K: Subject>(process: &Process, stores: &Stores, object: &K) -> bool {
-    process.settings.shard.is_whole() || process.is_of_this_shard(stores, &object.token_or_self())
+    process.works_for(stores, object)
 }
 
 fn keys(process: &Process, stores: &Stores, visit: &mut dyn FnMut(Resource<'_>)) {

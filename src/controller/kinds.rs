@@ -7,6 +7,7 @@ use crate::api::{ClusterConsoleToken, ConsoleToken};
 use crate::cluster::cache::{self, Cache, Cached};
 use crate::cluster::object::Managed;
 use crate::plan::identity::{AnyToken, ObjectName, TokenKind, TokenRef};
+use crate::runtime::traces::Traces;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
@@ -60,6 +61,8 @@ macro_rules! registry {
             )+
             /// Secrets that have our finalizer and that no ConsoleToken may need any more.
             pub secrets: UnboundedSender<ObjectName>,
+            /// Traces of what is enqueued.
+            pub traces: Traces,
         }
 
         /// Inputs of the controllers during one leadership period.
@@ -81,7 +84,7 @@ macro_rules! registry {
                     $($field: Source { store: self.$field.store().clone(), queue: $field.1 },)+
                     secrets: secrets.1,
                 };
-                (Queues { $($field: $field.0,)+ secrets: secrets.0 }, sources)
+                (Queues { $($field: $field.0,)+ secrets: secrets.0, traces: Traces::default() }, sources)
             }
         }
 
@@ -133,6 +136,10 @@ impl Queues {
     /// Enqueues an object. Between two leadership periods there is no receiver; the next period starts with every
     /// object.
     pub fn enqueue<K: Listed>(&self, object: ObjectRef<Cached<K>>) {
+        self.traces.begin(K::KIND, || ObjectName {
+            namespace: object.namespace.clone().unwrap_or_default(),
+            name: object.name.clone(),
+        });
         let _ = K::queue(self).send(object);
     }
 

@@ -15,9 +15,10 @@ use crate::gateway::account::{Account, Listing, Permit};
 use crate::gateway::{Amendment, CreatedProviderKey, Minted, Order, Project, ProviderKeyOrder};
 use crate::plan::capability::Capabilities;
 use crate::plan::claim::Claim;
+use crate::plan::class::Absence;
 use crate::plan::credentials::Entries;
 use crate::plan::fault::Fault;
-use crate::plan::identity::{AnyToken, TokenRef};
+use crate::plan::identity::{AnyToken, TokenKind, TokenRef};
 use crate::plan::ledger::{Book, Entry, Owner, Place};
 use crate::plan::listing::{KeyId, Listed};
 use crate::plan::mints;
@@ -222,7 +223,9 @@ impl<K: Managed> ObjectPort<K> for Live {
     }
 
     async fn claim(&self, object: &K, claim: &Claim, identity: &Identity) -> kube::Result<K> {
-        object::claim(&self.0.client, object, claim, identity).await.inspect(|made| self.0.memory.made(made))
+        object::claim(&self.0.client, &self.0.settings.class, object, (claim, identity))
+            .await
+            .inspect(|made| self.0.memory.made(made))
     }
 
     async fn publish(&self, object: &K, status: &K::Status) -> kube::Result<K> {
@@ -231,7 +234,9 @@ impl<K: Managed> ObjectPort<K> for Live {
     }
 
     async fn hold(&self, object: &K) -> kube::Result<K> {
-        object::hold(&self.0.client, object).await.inspect(|made| self.0.memory.made(made))
+        object::hold(&self.0.client, &self.0.settings.class, object)
+            .await
+            .inspect(|made| self.0.memory.made(made))
     }
 
     async fn release(&self, object: &K) -> kube::Result<K> {
@@ -273,8 +278,13 @@ impl Ports for Live {
         &self.0.settings.home
     }
 
-    fn shares_tokens(&self) -> bool {
-        self.0.sees_all
+    fn absence(&self, token: &TokenRef) -> Absence {
+        if token.kind == TokenKind::ClusterConsoleToken && !self.0.sees_all {
+            return Absence::Unshared;
+        }
+        let class = self.0.stores.token(token).map(|it| it.class());
+        let other = class.filter(|it| *it != self.0.settings.class);
+        other.map_or(Absence::Missing, Absence::OfClass)
     }
 
     fn namespace_labels(&self, namespace: &str) -> Option<BTreeMap<String, String>> {

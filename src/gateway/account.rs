@@ -19,6 +19,7 @@ use crate::plan::retry;
 use crate::plan::usage::{Money, Span, Spent};
 use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
+use crate::runtime::traces;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use std::future::Future;
@@ -469,7 +470,7 @@ impl Account {
     /// Waits for a permit. The breaker is checked before and after, because it may open while the call waits.
     async fn acquire_permit(&self, purpose: Purpose) -> Result<(), Fault> {
         self.breaker.check()?;
-        self.shared().budget.acquire(purpose).await?;
+        traces::permit(self.shared().budget.acquire(purpose)).await?;
         self.breaker.check()
     }
 
@@ -509,9 +510,10 @@ impl Account {
     ) -> Result<T, Fault> {
         let (vendor, call_name) = (self.capabilities().name, operation.label());
         let in_flight = self.metrics.vendor_call_begins(vendor, call_name);
-        let result = call.await;
+        let outcome = |it: &Result<T, Fault>| it.as_ref().map_or_else(Fault::label, |_| "ok");
+        let result = traces::call(vendor, call_name, call, outcome).await;
         drop(in_flight);
-        let outcome = result.as_ref().map_or_else(Fault::label, |_| "ok");
+        let outcome = outcome(&result);
         self.metrics.vendor_call(vendor, call_name, outcome);
         self.metrics.listing_entries_skipped(vendor, self.gateway.take_skipped());
         if let Err(fault) = &result {

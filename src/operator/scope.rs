@@ -1,9 +1,9 @@
 //! One watched namespace, or all: caches that are filled whether or not this replica leads, and the controllers'
 //! queues while it does.
 
-use crate::api::FINALIZER;
 use crate::api::kind::{Kind, for_each_kind, with_kinds};
 use crate::cluster::cache::{self, Cached};
+use crate::cluster::object::has_finalizer;
 use crate::cluster::versions::Versions;
 use crate::cluster::watch::{self, Change, Touched};
 use crate::cluster::{brief_watch, needs_a_person};
@@ -246,7 +246,7 @@ fn enqueue_changed<K: Listed>(queues: &Queues, reference: ObjectRef<Cached<K>>, 
     queues.enqueue::<K>(reference);
     // The object may be the first dependent of the token.
     if K::NEEDS_TOKEN_TO_END
-        && let Some(object) = object.filter(|it| !is_held(*it))
+        && let Some(object) = object.filter(|it| !has_finalizer(*it))
         && let Some(token) = object.token()
     {
         queues.enqueue_token(&token);
@@ -257,9 +257,4 @@ fn enqueue_all<K: Listed>(stores: &Stores, queues: &Queues) {
     for object in K::cache(stores).references() {
         queues.enqueue::<K>(object);
     }
-}
-
-/// Whether the object has Keysmith's finalizer.
-fn is_held(object: &impl ResourceExt) -> bool {
-    object.finalizers().iter().any(|it| it == FINALIZER)
 }

@@ -6,6 +6,7 @@ use crate::cli::network::NetworkArguments;
 use crate::cluster::ledger::Ledger;
 use crate::gateway::Vendors;
 use crate::output::{Failure, can_confirm, confirm, print, tell};
+use crate::plan::class::ControllerClass;
 use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
 use crate::session::kubeconfig::ClusterArguments;
@@ -34,6 +35,10 @@ pub struct Arguments {
     /// Only this key, by the vendor's id; may be repeated.
     #[arg(long = "key", value_name = "ID", value_parser = flags::key_id)]
     keys: Vec<String>,
+    /// Only ConsoleTokens of this controller class; when left out, those without one. With a class goes --ledger-namespace: its
+    /// operator has a ledger of its own.
+    #[arg(long, env = "KEYSMITH_CONTROLLER_CLASS", value_name = "NAME", default_value = "", hide_default_value = true, value_parser = ControllerClass::parse)]
+    controller_class: ControllerClass,
     /// How to show them.
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
@@ -73,6 +78,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         namespace: arguments.namespace.clone().filter(|it| !it.is_empty()),
         console_token: arguments.console_token.clone(),
         keys: arguments.keys.clone(),
+        class: arguments.controller_class.clone(),
     };
     let findings = survey.look(&choice).await?;
     print(&match arguments.output {
@@ -81,6 +87,12 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     })?;
     for why in &findings.unmatched {
         tell(why);
+    }
+    if findings.others > 0 {
+        tell(&format!(
+            "{} ConsoleTokens of another controller class are left out: --controller-class",
+            findings.others
+        ));
     }
     for unasked in &findings.unasked {
         tell(&unasked.sentence());

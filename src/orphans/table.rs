@@ -89,7 +89,7 @@ mod tests {
         });
         let unasked = unasked.collect();
         let cluster = ClusterId("c".into());
-        Findings { rows, unasked, unmatched: Vec::new(), has_ledger, cluster, asked: Vec::new() }
+        Findings { rows, unasked, unmatched: Vec::new(), has_ledger, others: 0, cluster, asked: Vec::new() }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Identities: a console token, a namespaced object, an account at a vendor. A name alone is not unique across
 //! namespaces and kinds.
 
+use super::class::ControllerClass;
 use crate::api::kind::{NamesToken, Token};
 use crate::api::shared::{ConsoleTokenKind, ConsoleTokenRef};
 use crate::api::{
@@ -189,9 +190,15 @@ impl AnyToken {
         self.meta().annotations.as_ref()?.get(name)
     }
 
-    /// Whether the pass over this token may still change something: the finalizer of that name is there.
-    pub fn has_finalizer(&self, finalizer: &str) -> bool {
-        self.meta().finalizers.iter().flatten().any(|it| it == finalizer)
+    /// Whether the pass over this token may still change something: a finalizer of Keysmith's is there.
+    pub fn has_finalizer(&self) -> bool {
+        let finalizers = self.meta().finalizers.as_deref().unwrap_or_default();
+        ControllerClass::of_finalizers(finalizers).is_some()
+    }
+
+    /// The class of the operator that works with it.
+    pub fn class(&self) -> ControllerClass {
+        ControllerClass::of_spec(self.spec().controller_class.as_deref())
     }
 }
 

@@ -6,6 +6,7 @@
 //! lower-case letters, digits and hyphens are allowed, and the name is
 //! `<display-name>-ks-<cluster>-<owner>-<serial>`.
 
+use super::class::ControllerClass;
 use super::hash;
 use serde::Serialize;
 use std::fmt;
@@ -78,6 +79,15 @@ impl fmt::Display for Serial {
 /// Identity of the cluster: the UID of its `kube-system` namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterId(pub String);
+
+impl ClusterId {
+    /// The identity for operators of that class: to operators of another one, the keys are those of another cluster, which
+    /// they leave alone, whatever their ledger says.
+    #[must_use]
+    pub fn of_class(self, class: &ControllerClass) -> Self {
+        if class.is_none() { self } else { Self(format!("{}/{class}", self.0)) }
+    }
+}
 
 /// The part of a name that identifies one resource of one cluster.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -134,7 +134,7 @@ impl<P: TokenPorts> TokenPass<P> {
     }
 
     fn has_finalizer(&self) -> bool {
-        self.token.has_finalizer(crate::api::FINALIZER)
+        self.token.has_finalizer()
     }
 
     /// Adds the finalizer, without a claim.

@@ -124,7 +124,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
             return Ok(Pass::Stale);
         }
         let Some(token) = self.token() else {
-            let verdict = text::token::missing(&self.token_ref(), self.ports.shares_tokens());
+            let verdict = text::token::missing(&self.token_ref(), &self.ports.absence(&self.token_ref()));
             return self.publish(self.status(), &verdict.still_ready(self.is_stored())).await;
         };
         let capabilities = self.ports.capabilities(&token.spec().vendor).filter(|it| it.provider_keys);

@@ -6,8 +6,10 @@ use std::fmt;
 use std::io::{self, Write};
 use std::str::FromStr;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 /// Format of the logs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -198,15 +200,27 @@ fn without_escapes(json: &str) -> String {
     shown + rest
 }
 
-/// Starts logging to standard error.
-pub fn start(format: LogFormat, filter: &Filter) -> Result<(), String> {
+/// Where traces go: to a collector, of a program that was built with the feature `otlp`.
+#[cfg(feature = "otlp")]
+pub type Traces<'a> = Option<&'a super::otlp::Export>;
+/// Where traces go: nowhere, without the feature `otlp`.
+#[cfg(not(feature = "otlp"))]
+pub type Traces<'a> = Option<&'a std::convert::Infallible>;
+
+/// Starts logging to standard error, and sending traces.
+pub fn start(format: LogFormat, filter: &Filter, traces: Traces<'_>) -> Result<(), String> {
     let filter = EnvFilter::try_new(&filter.0).map_err(|error| format!("--log-level: {error}"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Lines(format));
-    let started = match format {
-        LogFormat::Text => builder.with_ansi(false).try_init(),
-        LogFormat::Json => builder.json().try_init(),
+    let lines = tracing_subscriber::fmt::layer().with_writer(Lines(format));
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(false).boxed(),
+        LogFormat::Json => lines.json().boxed(),
     };
-    started.map_err(|error| error.to_string())
+    let registry = tracing_subscriber::registry().with(lines.with_filter(filter));
+    #[cfg(feature = "otlp")]
+    let registry = registry.with(traces.map(super::otlp::Export::layer));
+    #[cfg(not(feature = "otlp"))]
+    let _ = traces;
+    registry.try_init().map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

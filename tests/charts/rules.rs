@@ -333,6 +333,53 @@ fn values_of_the_previous_chart_are_still_values() {
 }
 
 #[test]
+fn two_releases_of_different_classes_have_no_object_in_common_and_let_each_other_work() {
+    let render = |release: &str, namespace: &str, set: &[&str]| {
+        let mut command = helm();
+        command.args(["template", release]).arg(chart()).args(["--namespace", namespace]);
+        command.args(set.iter().flat_map(|it| ["--set", it]));
+        objects(&said(command.output().unwrap()).unwrap())
+    };
+    let all = ["leaderElection.enabled=true", "clusterTokensOnly=true", "rbac.restartWorkloads=true"];
+    let first = ["admissionPolicies.otherOperators={keysmith-canary/keysmith-canary}"];
+    let second = [
+        "controllerClass=canary",
+        "crds.enabled=false",
+        "admissionPolicies.otherOperators={keysmith-system/keysmith}",
+    ];
+    let first = render("keysmith", "keysmith-system", &[&all[..], &first].concat());
+    let second = render("keysmith-canary", "keysmith-canary", &[&all[..], &second].concat());
+    let places = |objects: &[Value]| -> BTreeSet<String> {
+        objects.iter().map(|it| format!("{} {}", it["metadata"]["namespace"], title(it))).collect()
+    };
+    let (one, two) = (places(&first), places(&second));
+    assert!(one.len() > 20 && two.len() > 15 && one.is_disjoint(&two), "{:?}", one.intersection(&two));
+    let lease = |objects: &[Value]| -> Vec<Value> {
+        let rules = rules(objects).into_iter().filter(|(_, it)| it["resources"] == json!(["leases"]));
+        rules.filter_map(|(_, it)| it.get("resourceNames").cloned()).collect()
+    };
+    assert_eq!(lease(&first), [json!(["keysmith"])]);
+    assert_eq!(lease(&second), [json!(["keysmith-canary"])]);
+    let accounts = [
+        "system:serviceaccount:keysmith-system:keysmith",
+        "system:serviceaccount:keysmith-canary:keysmith-canary",
+    ];
+    for (objects, own) in [(&first, accounts[0]), (&second, accounts[1])] {
+        let policies = of_kind(objects, "ValidatingAdmissionPolicy");
+        assert!(policies.len() > 5);
+        for policy in policies {
+            let conditions = policy["spec"]["matchConditions"].to_string();
+            let about_people = conditions.contains("no-operator");
+            // Rules for people hold for neither operator, and those for an operator for its own one.
+            assert!(
+                accounts.iter().all(|it| conditions.contains(it) == (about_people || *it == own)),
+                "{conditions}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_console_token_of_the_release_stays_and_holds_no_secret() {
     let objects = rendered(&combination("tokens"));
     let tokens = of_kind(&objects, "ConsoleToken");
@@ -364,7 +411,17 @@ fn the_notes_name_the_next_step_in_the_namespace_that_is_watched() {
     ] {
         assert!(everywhere.contains(line), "{line} is not in:\n{everywhere}");
     }
-    assert!(!everywhere.contains("left out"));
+    assert!(!everywhere.contains("no part of this release") && everywhere.contains("set image.repository"));
+    assert!(!notes("image.repository=registry.example/keysmith").contains("image.repository"));
+    let shared = notes("clusterTokensOnly=true");
+    for line in [
+        "-n keysmith-system --from-literal",
+        "kind: ClusterConsoleToken\n",
+        "{name: edgee, kind: ClusterConsoleToken}",
+    ] {
+        assert!(shared.contains(line), "{line} is not in:\n{shared}");
+    }
+    assert!(notes("controllerClass=canary").contains("     controllerClass: canary\n"));
     assert!(notes("namespaces={shop}").contains("metadata: {name: edgee, namespace: shop}"));
-    assert!(notes("crds.enabled=false").contains("not ready before they are there"));
+    assert!(notes("crds.enabled=false").contains("no part of this release"));
 }

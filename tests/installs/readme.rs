@@ -34,6 +34,9 @@ async fn the_documented_commands_install_use_upgrade_fail_over_and_remove() {
         blocks("docs/pages/start/helm.md", "Install").try_into().unwrap();
     Shell::new(&site).run(&install);
     assert_eq!(ready(&site).len(), 2);
+    let [test] = blocks("docs/pages/start/helm.md", "Test the release").try_into().unwrap();
+    let told = Shell::new(&site).run(&test);
+    assert!(told.contains("Succeeded"), "{told}");
     let first = leader(&site);
 
     Shell::new(&site).run(&key);

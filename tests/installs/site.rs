@@ -65,11 +65,15 @@ impl Site {
         image::folder(&format!("site-{}", self.name))
     }
 
-    /// Runs helm against this control plane.
+    /// Runs helm against this control plane, for the release in the usual namespace.
     pub fn helm(&self, arguments: &[&str]) -> Result<String, String> {
+        self.helm_anywhere(&[arguments, &["--namespace", NAMESPACE]].concat())
+    }
+
+    /// Runs helm against this control plane.
+    pub fn helm_anywhere(&self, arguments: &[&str]) -> Result<String, String> {
         let mut command = helm();
-        command.args(arguments).args(["--namespace", NAMESPACE]).arg("--kubeconfig").arg(&self.kubeconfig);
-        said(command.output().unwrap())
+        said(command.args(arguments).arg("--kubeconfig").arg(&self.kubeconfig).output().unwrap())
     }
 
     /// `install` or `upgrade` with the values of this site, until its pods are Ready.

@@ -21,6 +21,7 @@ use keysmith::gateway::account::Listing;
 use keysmith::gateway::{Amendment, CreatedProviderKey, Minted, Order, Project, ProviderKeyOrder};
 use keysmith::plan::capability::Capabilities;
 use keysmith::plan::claim::Claim;
+use keysmith::plan::class::Absence;
 use keysmith::plan::credentials::Entries;
 use keysmith::plan::fault::Fault;
 use keysmith::plan::identity::{AnyToken, TokenRef};
@@ -290,8 +291,8 @@ impl Ports for ProviderModel {
         NAMESPACE
     }
 
-    fn shares_tokens(&self) -> bool {
-        false
+    fn absence(&self, _: &TokenRef) -> Absence {
+        Absence::Unshared
     }
 
     fn namespace_labels(&self, _: &str) -> Option<BTreeMap<String, String>> {
@@ -406,6 +407,7 @@ pub fn token(uid: &str) -> ConsoleToken {
         secret_ref: None,
         mint: None,
         ca_bundle_ref: None,
+        controller_class: None,
         expires_at: None,
         calls_per_second: None,
         usage: None,

@@ -136,7 +136,7 @@ pub async fn a_forged_claim_writes_nothing_into_the_ledger(world: &mut World) {
     world.stop().await;
     world.create("GatewayApiKey", "forged", key_spec(json!({"deletionPolicy": "Retain"}))).await;
     let uid = world.api("GatewayApiKey").get("forged").await.unwrap().uid().unwrap();
-    let identity = Identity::from(Mark::new(&super::orphans::cluster_id(world).await, &uid));
+    let identity = Identity::from(Mark::new(&world.cluster_id().await, &uid));
     let claim = Claim::new(Serial(7), world.clock.now(), Purpose::Create);
     let claim = Claim { unsettled: Some(claim.at), ..claim }.encode(&identity);
     let forged = json!({"metadata": {

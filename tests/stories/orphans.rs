@@ -30,11 +30,6 @@ async fn hours(world: &World, hours: u64) {
     world.pass(Duration::from_secs(hours * HOUR), Duration::ZERO).await;
 }
 
-pub async fn cluster_id(world: &World) -> ClusterId {
-    let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(world.user.clone());
-    ClusterId(namespaces.get("kube-system").await.unwrap().uid().unwrap())
-}
-
 /// A key of a resource whose finalizer a user removed by force while no operator ran.
 pub async fn orphan(world: &mut World, name: &str) -> String {
     world.key(name, json!({})).await;
@@ -113,7 +108,7 @@ pub async fn an_orphan_is_reported_by_the_first_sweep_and_revoked_by_the_second(
 
 pub async fn a_key_of_a_resource_ledger_or_other_cluster_is_not_swept(world: &mut World) {
     sweeping(world).await;
-    let cluster = cluster_id(world).await;
+    let cluster = world.cluster_id().await;
     // A retained key.
     let retained = orphan(world, "retained").await;
     ledger(world).record(&[entry(world, &retained)]).await.unwrap();
@@ -302,7 +297,7 @@ pub async fn an_entry_goes_with_its_key(world: &mut World) {
     sweeping(world).await;
     let gone = orphan(world, "gone").await;
     let kept = orphan(world, "kept").await;
-    let mark = Mark::new(&cluster_id(world).await, "u").to_string();
+    let mark = Mark::new(&world.cluster_id().await, "u").to_string();
     let never = Entry { key_id: None, mark: Some(mark), ..here(world, "") };
     ledger(world).record(&[here(world, &gone), here(world, &kept), never]).await.unwrap();
     assert!(world.vendor().delete_key(&gone));

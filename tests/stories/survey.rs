@@ -1,7 +1,7 @@
 //! The findings and removals of `keysmith orphans`.
 
 use super::ledger::{here, ledger};
-use super::orphans::{cluster_id, orphan};
+use super::orphans::orphan;
 use crate::support::canary;
 use crate::support::drivers::Driver;
 use crate::support::vendor::InProcess;
@@ -80,7 +80,7 @@ pub async fn orphans_lists_keys_without_a_resource_and_deletes_them_on_request(w
 pub async fn a_key_that_is_accounted_for_by_now_is_left_alone(world: &mut World) {
     world.token().await;
     world.key("probe", json!({})).await;
-    let mark = Mark::new(&cluster_id(world).await, "gone");
+    let mark = Mark::new(&world.cluster_id().await, "gone");
     let first = world.vendor().add_key(&world.vendor_id.name_of(&mark, "x")).id;
     let findings = survey(world).look(&Choice::default()).await.unwrap();
     assert_eq!(ids(&findings.rows), [first.as_str()]);
@@ -212,7 +212,7 @@ pub async fn an_entry_of_an_account_that_was_not_asked_stays(world: &mut World) 
 
 pub async fn an_orphan_that_only_another_namespace_lists_is_removed_through_its_token(world: &mut World) {
     world.token().await;
-    let mark = Mark::new(&cluster_id(world).await, "gone");
+    let mark = Mark::new(&world.cluster_id().await, "gone");
     let id = world.vendor().add_key(&world.vendor_id.name_of(&mark, "x")).id;
     let entry = Entry { mark: Some(mark.to_string()), ..elsewhere(world, &id) };
     ledger(world).record(std::slice::from_ref(&entry)).await.unwrap();

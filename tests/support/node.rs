@@ -11,7 +11,7 @@
 use super::image::{self, archive, folder, is_root, say, succeed, unpack};
 use super::process::{Keysmith, get};
 use k8s_openapi::api::authentication::v1::TokenRequest;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service, ServiceAccount};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, ResourceExt};
@@ -195,8 +195,9 @@ impl Node {
         ];
         let environment: Vec<_> = given.chain(more.map(|(name, value)| (name.to_owned(), value))).collect();
         let arguments = main.args.clone().unwrap_or_default();
+        let hosts = self.hosts().await.map_err(|it| it.to_string())?;
         let mut command = match self.engine {
-            Engine::EmptyRoot => in_an_empty_root(&name, &account, &environment),
+            Engine::EmptyRoot => in_an_empty_root(&name, (&account, &hosts), &environment),
             Engine::Podman => by_podman_and_runc(&name, &account, &environment),
         };
         command.args(arguments);
@@ -214,6 +215,25 @@ impl Node {
         let uid = pod.uid().unwrap();
         self.containers.insert(uid.clone(), container);
         self.report(&name, &uid).await
+    }
+
+    /// What the DNS of a cluster says of the Services of this namespace: each leads to a pod of its selector. Their ports are
+    /// those of the pods.
+    async fn hosts(&self) -> Result<String, kube::Error> {
+        let services: Api<Service> = Api::namespaced(self.client.clone(), &self.namespace);
+        let mut lines = format!("127.0.0.1 localhost {VENDOR}\n");
+        for service in services.list(&ListParams::default()).await? {
+            let selector = service.spec.as_ref().and_then(|it| it.selector.clone()).unwrap_or_default();
+            let selector: Vec<_> = selector.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let pods = self.pods().list(&ListParams::default().labels(&selector.join(","))).await?;
+            let running = pods.iter().find_map(|pod| self.containers.get(&pod.uid()?));
+            if let Some(running) = running {
+                let (address, name, namespace) = (&running.address, service.name_any(), &self.namespace);
+                let names = format!("{name} {name}.{namespace} {name}.{namespace}.svc");
+                lines += &format!("{address} {names}\n");
+            }
+        }
+        Ok(lines)
     }
 
     /// The files of the pod's service account, in a folder for the pod.
@@ -301,7 +321,11 @@ for device in random urandom; do
 done
 exec chroot ${user:+--userspec="$user"} "$place" /keysmith "$@""#;
 
-fn in_an_empty_root(name: &str, account: &Path, environment: &[(String, String)]) -> Command {
+fn in_an_empty_root(
+    name: &str,
+    (account, hosts): (&Path, &str),
+    environment: &[(String, String)],
+) -> Command {
     let place = folder(&format!("root-{name}"));
     let image = unpack(archive(), &folder(&format!("layers-{name}")));
     succeed(Command::new("tar").arg("-xzf").arg(&image.layer).arg("-C").arg(&place));
@@ -311,7 +335,7 @@ fn in_an_empty_root(name: &str, account: &Path, environment: &[(String, String)]
     for file in ["token", "ca.crt", "namespace"] {
         fs::copy(account.join(file), place.join(ACCOUNT).join(file)).unwrap();
     }
-    fs::write(place.join("etc/hosts"), format!("127.0.0.1 localhost {VENDOR}\n")).unwrap();
+    fs::write(place.join("etc/hosts"), hosts).unwrap();
     for device in ["dev/random", "dev/urandom"] {
         fs::write(place.join(device), "").unwrap();
     }

@@ -16,6 +16,8 @@ use keysmith::controller::context::Settings;
 use keysmith::emulator::{Emulator, VendorId};
 use keysmith::gateway::Vendors;
 use keysmith::operator::Operator;
+use keysmith::plan::class::ControllerClass;
+use keysmith::plan::naming::ClusterId;
 use keysmith::plan::shard::Shard;
 use keysmith::plan::token::{Endpoints, Gateways};
 use keysmith::plan::turns::Limits;
@@ -204,10 +206,21 @@ impl World {
 
     /// The same, as a replica of that shard.
     pub async fn replica_of(&self, shard: Shard, name: &str, metrics: Metrics) -> Replica {
+        self.replica_with(name, metrics, |settings| settings.shard = shard).await
+    }
+
+    /// The same, with other settings.
+    pub async fn replica_with(
+        &self,
+        name: &str,
+        metrics: Metrics,
+        change: impl FnOnce(&mut Settings),
+    ) -> Replica {
         let (mut operator, calls) = self.operator(name).await;
-        operator.settings.shard = shard;
+        change(&mut operator.settings);
         let connection = self.connection(&format!("{name}-lease")).await;
-        let lease = LeaseClient::new(connection, &self.namespace, shard);
+        let Settings { class, shard, .. } = &operator.settings;
+        let lease = LeaseClient::new(connection, &self.namespace, class, *shard);
         let election = Election { lease, identity: name.to_owned(), times: times(self.is_simulated()) };
         Replica::start(Operator { metrics, election: Some(election), ..operator }, calls)
     }
@@ -237,6 +250,7 @@ impl World {
                 watch_secrets: self.watch_secrets,
                 cluster_tokens_only: self.cluster_tokens_only,
                 shard: Shard::default(),
+                class: ControllerClass::default(),
             },
             namespaces: self.watched(),
             metrics: self.metrics.clone(),
@@ -510,6 +524,12 @@ impl World {
             if ready && current { Ok(()) } else { Err(status["conditions"].to_string()) }
         })
         .await;
+    }
+
+    /// The identity of the cluster in marks.
+    pub async fn cluster_id(&self) -> ClusterId {
+        let namespaces: Api<Namespace> = Api::all(self.user.clone());
+        ClusterId(namespaces.get("kube-system").await.unwrap().uid().unwrap())
     }
 
     /// Creates a working ConsoleToken with its Secret.

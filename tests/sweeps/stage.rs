@@ -12,6 +12,7 @@ use keysmith::controller::context::Settings;
 use keysmith::emulator::{Effect, Emulator, Rule, VendorHandle, VendorId};
 use keysmith::gateway::Vendors;
 use keysmith::operator::Operator;
+use keysmith::plan::class::ControllerClass;
 use keysmith::plan::shard::Shard;
 use keysmith::plan::token::{Endpoints, Gateways};
 use keysmith::plan::turns::Limits;
@@ -116,6 +117,7 @@ impl Stage {
                 watch_secrets: true,
                 cluster_tokens_only: false,
                 shard: Shard::default(),
+                class: ControllerClass::default(),
                 vendors: Vendors::default(),
             },
             namespaces: vec![NAMESPACE.to_owned()],
