@@ -3,12 +3,14 @@
 use super::found;
 use super::table::{TABLE, Where};
 use crate::support::ground::{Ground, TOKEN, root};
+use keysmith::emulator::edgee::NewKey;
 use keysmith::plan::naming::Mark;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 
 #[test]
 fn every_command_of_the_documentation_is_in_the_table() {
@@ -19,8 +21,10 @@ fn every_command_of_the_documentation_is_in_the_table() {
     assert!(missing.is_empty() && stale.is_empty(), "not in the table: {missing:#?}\nin no page: {stale:#?}");
     assert!(found.len() > 100, "{}", found.len());
     for (command, place) in TABLE {
-        if let Where::In(file, text) = place {
-            assert!(found::has(file, text), "{command}: {file} has no {text:?}");
+        match place {
+            Where::In(file, text) => assert!(found::has(file, text), "{command}: {file} has no {text:?}"),
+            Where::Nowhere(why) => assert!(!why.is_empty(), "{command}"),
+            Where::Here(..) => {}
         }
         if let Some(target) = command.strip_prefix("make ") {
             let target = format!("\n{}:", target.split(' ').next().unwrap());
@@ -50,7 +54,7 @@ fn every_resource_of_the_documentation_is_valid() {
             String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{page}:\n{text}\n{said}");
     }
-    assert!(count >= 10, "{count}");
+    assert!(count >= 6, "{count}");
 }
 
 /// A reader's shell.
@@ -58,6 +62,8 @@ struct Shell<'a> {
     ground: &'a Ground,
     folder: PathBuf,
     path: String,
+    /// The key that a person made at the vendor, for a while.
+    by_hand: Mutex<String>,
 }
 
 impl<'a> Shell<'a> {
@@ -71,10 +77,12 @@ impl<'a> Shell<'a> {
             symlink(env!("CARGO_BIN_EXE_keysmith"), bin.join(name)).unwrap();
         }
         for name in ["deploy", "crds"] {
-            symlink(root().join(name), folder.join(name)).unwrap();
+            // kubectl does not follow a link to a folder.
+            let copied = Command::new("cp").arg("-r").arg(root().join(name)).arg(folder.join(name)).status();
+            assert!(copied.unwrap().success());
         }
         let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-        Self { ground, folder, path }
+        Self { ground, folder, path, by_hand: Mutex::default() }
     }
 
     /// Runs a command as documented, but for the vendor's address and the names that a reader fills in.
@@ -156,12 +164,23 @@ async fn what_a_reader_types_works() {
 /// What has to be there before a command, beyond what the commands before it have made.
 async fn prepare(ground: &Ground, shell: &Shell<'_>, command: &str) {
     if command.contains("describe cctok") {
-        let spec = json!({"vendor": {"edgee": {"organizationId": "org_12345"}}, "secretRef": {"name": "none", "key": "token"},
+        // The operator's namespace, where it runs outside of a cluster.
+        let literal = format!("--from-literal=token={TOKEN}");
+        ground.kubectl(&["create", "secret", "generic", "shared", "-n", "default", &literal]);
+        let spec = json!({"vendor": {"edgee": {"organizationId": "org_12345"}}, "secretRef": {"name": "shared", "key": "token"},
             "endpoint": format!("http://127.0.0.1:{}/edgee", ground.port), "allowedNamespaces": {"names": ["shop"]}});
         ground.apply(
             "shared",
             &json!({"apiVersion": "keysmith.dev/v1alpha1", "kind": "ClusterConsoleToken", "metadata": {"name": "shared"}, "spec": spec}),
         );
+    }
+    if command.contains("keysmith adopt") {
+        let key = NewKey::named("made-by-hand");
+        let id = ground.vendor.edgee().add_key("org_12345", key).id;
+        *shell.by_hand.lock().unwrap() = id;
+    }
+    if command.contains("support-bundle") {
+        assert!(ground.vendor.edgee().delete_key(&shell.by_hand.lock().unwrap()));
     }
     if command.contains("found.txt") {
         let template = "go-template={{.data.key | base64decode}}";

@@ -31,7 +31,7 @@ fn is_a_mention(text: &str) -> bool {
     match rest.as_slice() {
         [] => true,
         ["rollout", "restart"] => true,
-        [verb, flag] if program == "kubectl" => named(verb) && flag.starts_with('-'),
+        [verb, flag] if ["kubectl", "keysmith"].contains(&program) => named(verb) && flag.starts_with('-'),
         [one] => program != "make" && program != "curl" && named(one) && !one.starts_with("--"),
         _ => false,
     }

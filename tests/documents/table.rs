@@ -223,7 +223,10 @@ pub const TABLE: &[(&str, Where)] = &[
     ("make test", Nowhere("this test is a part of it")),
     ("make check", Nowhere("the workflow of releases runs it")),
     ("make generate", Nowhere("`make check` compares what it writes")),
-    ("make sbom", In("tests/installs/image.rs", "sbom")),
+    (
+        "make sbom",
+        Nowhere("the workflow of releases runs it; `tests/installs/image.rs` reads the list that it prints"),
+    ),
     ("make chaos", Nowhere("hours; `tests/chaos.rs` is a short form")),
     ("make attack", Nowhere("an hour; the stories are a short form")),
     ("make bench", Nowhere("an hour")),
@@ -246,7 +249,7 @@ pub const TABLE: &[(&str, Where)] = &[
         "kubectl logs -n keysmith-system deployment/keysmith",
         Nowhere("the node of the tests has no kubelet to ask"),
     ),
-    ("printf %s \"$KEY\" | sha256sum", In("tests/stories/adopting_litellm.rs", "sha256")),
+    ("printf %s \"$KEY\" | sha256sum", In("tests/litellm_driver/quirks.rs", "Sha256::digest")),
 ];
 
 const APPLY: &str = "kubectl apply -f - <<YAML

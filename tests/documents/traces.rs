@@ -54,14 +54,8 @@ fn of_the_mint(spans: &[Span]) -> Result<Vec<Span>, String> {
     if whole { Ok(trace) } else { Err("the trace goes on".to_owned()) }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_is_one_trace_from_the_watch_to_the_vendor() {
-    let collector = Collector::default();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let router = Router::new().route("/v1/traces", post(take)).with_state(collector.clone());
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    let ground = Ground::with("traces", &["--otlp-endpoint", &endpoint, "--log-level", "debug"]).await;
+/// A console token and a key.
+fn apply(ground: &Ground) {
     ground.secret("edgee-console", "token", TOKEN);
     let token = json!({"vendor": {"edgee": {"organizationId": "org_12345"}}, "secretRef": {"name": "edgee-console", "key": "token"},
         "endpoint": format!("http://127.0.0.1:{}/edgee", ground.port)});
@@ -75,6 +69,17 @@ async fn a_key_is_one_trace_from_the_watch_to_the_vendor() {
             &json!({"apiVersion": "keysmith.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}),
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_one_trace_from_the_watch_to_the_vendor() {
+    let collector = Collector::default();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().route("/v1/traces", post(take)).with_state(collector.clone());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let ground = Ground::with("traces", &["--otlp-endpoint", &endpoint, "--log-level", "debug"]).await;
+    apply(&ground);
     ground.until_keys("a key is made", |keys| keys.len() == 1).await;
     let spans = || collector.spans.lock().unwrap().clone();
     let trace = ground.eventually("its trace has come", async || of_the_mint(&spans())).await;
@@ -117,14 +122,17 @@ async fn without_its_collector_the_operator_works_and_says_so_once() {
     let ground = Ground::with("no-collector", &["--otlp-endpoint", "http://127.0.0.1:9"]).await;
     let said = "the collector of traces does not take them";
     let printed = || ground.operator.lock().unwrap().as_ref().unwrap().printed();
+    // Something to trace.
+    apply(&ground);
     ground
         .eventually("it is said", async || match printed().matches(said).count() {
             0 => Err(printed()),
             _ => Ok(()),
         })
         .await;
-    ground.secret("edgee-console", "token", TOKEN);
-    tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+    ground.until_keys("keys are made all the same", |keys| keys.len() == 1).await;
+    // A few batches later.
+    tokio::time::sleep(std::time::Duration::from_secs(12)).await;
     assert_eq!(printed().matches(said).count(), 1, "{}", printed());
     ground.stop_operator().await;
 }

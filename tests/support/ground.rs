@@ -64,6 +64,7 @@ impl Ground {
     pub async fn start_operator(&self) {
         let endpoint = format!("http://127.0.0.1:{}", self.port);
         let metrics = format!("127.0.0.1:{}", free_port());
+        let name = format!("{}-operator", self.folder.file_name().unwrap().display());
         let mut arguments = vec![
             "run",
             "--allowed-endpoints",
@@ -74,7 +75,7 @@ impl Ground {
             "2s",
         ];
         arguments.extend(self.more.iter().map(String::as_str));
-        let operator = Keysmith::start_as("operator", &self.kubeconfig, &arguments, &[]);
+        let operator = Keysmith::start_as(&name, &self.kubeconfig, &arguments, &[]);
         *self.operator.lock().unwrap() = Some(operator);
         self.eventually("the operator is ready", async || match process::get(&metrics, "/readyz").await {
             Some((200, _)) => Ok(()),
