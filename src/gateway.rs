@@ -42,6 +42,15 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
+/// What a token may do, at a vendor where tokens differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rank {
+    /// Its name at the vendor.
+    pub name: &'static str,
+    /// What it lacks, and what to do, if it cannot do everything that Keysmith does.
+    pub lacks: Option<&'static str>,
+}
+
 /// What every vendor driver implements, and the abilities that it may have. Implementations are stateless and do not
 /// retry.
 ///
@@ -54,6 +63,11 @@ pub trait Gateway: Send + Sync {
     /// The vendor's id of the organization or project that the token belongs to. `None`: the vendor does not return
     /// one. Called once per token, not with each poll.
     async fn whose(&self) -> Result<Option<String>, Fault> {
+        Ok(None)
+    }
+
+    /// The rank of the token. `None`: the vendor has one rank only, or does not tell. Asked by a person's command only.
+    async fn rank(&self) -> Result<Option<Rank>, Fault> {
         Ok(None)
     }
 

@@ -3,6 +3,7 @@
 
 pub mod kubeconfig;
 pub mod objects;
+pub mod vendors;
 
 use crate::api::GROUP;
 use crate::api::console_token::CaBundleRef;

@@ -33,6 +33,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+const OTLP: &str = "Send traces of passes to this collector, over OTLP by HTTP, such as http://collector:4318; none when left out. Takes a build with \
+                    the feature otlp";
+
 /// The arguments of `keysmith run`.
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -80,9 +83,7 @@ pub struct Arguments {
     /// without one. Operators of different classes work side by side.
     #[arg(long, env = "KEYSMITH_CONTROLLER_CLASS", value_name = "NAME", default_value = "", hide_default_value = true, value_parser = ControllerClass::parse)]
     controller_class: ControllerClass,
-    /// Send traces of passes to this collector, over OTLP by HTTP, such as http://collector:4318; none when left out. Takes a build with
-    /// the feature otlp.
-    #[arg(long, env = "KEYSMITH_OTLP_ENDPOINT", value_name = "URL", value_parser = flags::collector)]
+    #[arg(long, env = "KEYSMITH_OTLP_ENDPOINT", value_name = "URL", help = OTLP, value_parser = flags::collector)]
     otlp_endpoint: Option<Url>,
     #[command(flatten)]
     election: ElectionArguments,

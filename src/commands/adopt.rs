@@ -1,7 +1,7 @@
 //! `keysmith adopt`: resources for keys that exist at a vendor and that no cluster manages, to be looked at, edited and
 //! applied. The vendor is asked for its listing only; nothing is written, here or there.
 
-use crate::api::{GROUP, GatewayApiKey, VERSION};
+use crate::api::{GROUP, VERSION};
 use crate::cli::flags;
 use crate::cli::network::NetworkArguments;
 use crate::columns::printable;
@@ -14,10 +14,11 @@ use crate::plan::money;
 use crate::plan::naming::{Mark, NameStyle};
 use crate::runtime::clock::Clock;
 use crate::session::kubeconfig::ClusterArguments;
+use crate::session::vendors::Everything;
 use crate::session::{self, Kubernetes, Session, objects};
 use clap::Args;
 use serde_json::json;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -103,29 +104,18 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     Ok(if text.is_empty() { ExitCode::from(NONE) } else { ExitCode::SUCCESS })
 }
 
-/// Names of GatewayApiKeys that exist, and the ids of keys of the same account that they name: another account may have other
-/// keys with the same ids.
+/// Names of GatewayApiKeys that exist, and the ids of keys of the same account that they name.
 struct Present {
     names: BTreeSet<String>,
     ids: BTreeSet<String>,
 }
 
 async fn present(kubernetes: &Kubernetes, namespace: &str, token: &AnyToken) -> Result<Present, Failure> {
-    let place = |it: &AnyToken| Vendors::default().place(it).place;
-    let tokens = objects::tokens(&kubernetes.client, None, None).await?;
-    let same =
-        tokens.into_iter().filter(|it| it.token.as_ref().is_some_and(|it| place(it).agrees(&place(token))));
-    let same: HashSet<_> = same.map(|it| it.reference).collect();
-    let all = objects::keys(&kubernetes.client, None, None).await?;
-    let keys: Vec<GatewayApiKey> = all.into_iter().filter_map(|it| it.0.ok()).collect();
-    let here = keys.iter().filter(|it| it.metadata.namespace.as_deref() == Some(namespace));
-    let ids = keys
-        .iter()
-        .filter(|it| same.contains(&TokenRef::named_by(*it)))
-        .flat_map(|it| [it.spec.external_id.clone(), it.status.as_ref().and_then(|it| it.id.clone())]);
+    let everything = Everything::read(&kubernetes.client).await?;
+    let here = everything.keys.iter().filter(|it| it.metadata.namespace.as_deref() == Some(namespace));
     Ok(Present {
         names: here.filter_map(|it| it.metadata.name.clone()).collect(),
-        ids: ids.flatten().collect(),
+        ids: everything.ids_at(token),
     })
 }
 

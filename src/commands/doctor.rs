@@ -1,14 +1,17 @@
 //! `keysmith doctor`: what a person would check one by one when keys do not come: definitions, the operator, the clock,
-//! console tokens, policies, and the person's own rights. It changes nothing and calls no vendor.
+//! console tokens, policies, and the person's own rights. It changes nothing, and calls no vendor unless asked to.
 
 use super::status::Health;
 use crate::api::{self, GROUP};
 use crate::cluster::{is_missing, sentence};
 use crate::columns::printable;
+use crate::gateway::Rank;
 use crate::output::{Failure, print};
+use crate::plan::naming::Mark;
 use crate::runtime::clock::Clock;
 use crate::session::kubeconfig::{ClusterArguments, shown};
-use crate::session::{Kubernetes, objects};
+use crate::session::vendors::{Answer, AskArguments};
+use crate::session::{Kubernetes, Session, objects};
 use clap::Args;
 use jiff::fmt::rfc2822;
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
@@ -42,6 +45,8 @@ pub(super) const OURS: &str = "app.kubernetes.io/name=keysmith";
 pub struct Arguments {
     #[command(flatten)]
     cluster: ClusterArguments,
+    #[command(flatten)]
+    ask: AskArguments,
 }
 
 /// How a check ended.
@@ -73,20 +78,21 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let server = shown(&arguments.cluster.config().await?);
     let kubernetes = Kubernetes::connect(&arguments.cluster).await?;
     let mut found = vec![Check::new("API server", State::Fine, server)];
-    found.extend(checks(&kubernetes.client).await);
+    let session = arguments.ask.session(&kubernetes).await?;
+    found.extend(checks(&kubernetes.client, session.as_ref()).await);
     print(&text(&found))?;
     let wrong = found.iter().any(|it| it.state == State::Wrong);
     Ok(if wrong { ExitCode::from(ATTENTION) } else { ExitCode::SUCCESS })
 }
 
-/// Every check but that of the API server.
-pub async fn checks(client: &Client) -> Vec<Check> {
+/// Every check but that of the API server. `session`: ask the vendors with it.
+pub async fn checks(client: &Client, session: Option<&Session>) -> Vec<Check> {
     let mut checks = Vec::new();
     checks.push(clock(client).await);
     checks.extend(definitions(client).await);
     checks.extend(operators(client).await);
     checks.push(policies(client).await);
-    checks.extend(tokens(client).await);
+    checks.extend(tokens(client, session).await);
     checks.extend(rights(client).await);
     checks
 }
@@ -269,7 +275,7 @@ async fn policies(client: &Client) -> Check {
     }
 }
 
-async fn tokens(client: &Client) -> Vec<Check> {
+async fn tokens(client: &Client, session: Option<&Session>) -> Vec<Check> {
     let found = match objects::tokens(client, None, None).await {
         Ok(found) => found,
         Err(unread) => return vec![Check::new("console tokens", State::Unsure, unread.to_string())],
@@ -281,28 +287,58 @@ async fn tokens(client: &Client) -> Vec<Check> {
             "there are none; without one no key is made",
         )];
     }
-    let check = |found: objects::FoundToken| {
-        let what = format!("{} {}", found.reference.kind.name(), found.reference);
-        let Some(token) = found.token else {
-            return Check::new(
-                what,
-                State::Wrong,
-                "does not fit the definition of this version; correct it first",
-            );
+    let mut checks = Vec::new();
+    for found in found {
+        let answer = match (session, &found.token) {
+            (Some(session), Some(token)) => Some(session.ask(token).await),
+            _ => None,
         };
-        let status = token.status().cloned().unwrap_or_default();
-        let health = Health::of(&status.conditions);
-        let account =
-            status.account.map_or_else(String::new, |it| format!(", account {}", printable(&it.id)));
-        let state = if health.ready { State::Fine } else { State::Wrong };
-        let text = if health.ready {
-            format!("{}{account}", printable(&status.vendor.unwrap_or_default()))
-        } else {
-            format!("{}: {}", health.reason, health.message)
-        };
-        Check::new(what, state, text)
+        checks.push(token(found, answer));
+    }
+    checks
+}
+
+/// A console token, and what its vendor answers, where it was asked.
+fn token(found: objects::FoundToken, answer: Option<Result<Answer, String>>) -> Check {
+    let what = format!("{} {}", found.reference.kind.name(), found.reference);
+    let Some(token) = found.token else {
+        return Check::new(
+            what,
+            State::Wrong,
+            "does not fit the definition of this version; correct it first",
+        );
     };
-    found.into_iter().map(check).collect()
+    let status = token.status().cloned().unwrap_or_default();
+    let health = Health::of(&status.conditions);
+    let account = status.account.map_or_else(String::new, |it| format!(", account {}", printable(&it.id)));
+    let (state, text) = if health.ready {
+        (State::Fine, format!("{}{account}", printable(&status.vendor.unwrap_or_default())))
+    } else {
+        (State::Wrong, format!("{}: {}", health.reason, health.message))
+    };
+    match answer {
+        None => Check::new(what, state, text),
+        // What this machine cannot reach, the operator may.
+        Some(Err(why)) => {
+            let state = if state == State::Fine { State::Unsure } else { state };
+            Check::new(what, state, format!("{text}; asked from here: {}", printable(&why)))
+        }
+        Some(Ok(answer)) => answered(Check::new(what, state, text), &answer),
+    }
+}
+
+/// The same, with the number of keys and the rank of the token.
+fn answered(check: Check, answer: &Answer) -> Check {
+    let ours = answer.listing.keys.iter().filter(|it| Mark::parse(&it.name).is_some()).count();
+    let keys = format!("keys in the account: {}, with a mark of Keysmith: {ours}", answer.listing.keys.len());
+    let text = format!("{}; {keys}", check.text);
+    match answer.rank {
+        None => Check { text, ..check },
+        Some(Rank { name, lacks: None }) => Check { text: format!("{text}; rank {name}"), ..check },
+        Some(Rank { name, lacks: Some(lacks) }) => {
+            Check { state: State::Wrong, text: format!("{text}; rank {name}: {lacks}"), ..check }
+        }
+    }
 }
 
 /// The rights that the other commands take, of the person who runs this one.

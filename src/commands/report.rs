@@ -4,22 +4,27 @@
 use super::select::Selection;
 use super::status;
 use super::status::view::{Key, Token, View};
-use crate::columns::away;
+use crate::columns::{away, printable};
 use crate::output::{Failure, print, tell};
+use crate::session::vendors::AskArguments;
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+mod unmanaged;
+
+use unmanaged::Unmanaged;
+
 const STYLE: &str = include_str!("report/style.css");
 
 /// The arguments of `keysmith report`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Write it to a file: keysmith report -A > keys.html. keysmith status -o json has the same for programs, and keysmith \
-    orphans asks the vendors for keys that nobody manages. Exit codes: 0 written, 2 a flag or its value is wrong, 1 something went \
-    wrong."
+    after_help = "Write it to a file: keysmith report -A > keys.html. keysmith status -o json has the same for programs. With \
+    --ask-vendors the page has the keys in the accounts that no resource is about, too. Exit codes: 0 written, 2 a flag or its value \
+    is wrong, 1 a vendor that was to be asked did not answer, or something went wrong."
 )]
 pub struct Arguments {
     #[command(flatten)]
@@ -27,6 +32,8 @@ pub struct Arguments {
     /// A key that was not used for so long is idle.
     #[arg(long, value_name = "DURATION", default_value = "720h", value_parser = crate::cli::flags::interval)]
     idle_after: SignedDuration,
+    #[command(flatten)]
+    ask: AskArguments,
 }
 
 /// Runs the command.
@@ -34,14 +41,24 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let kubernetes = arguments.selection.connect().await?;
     let view = status::read(&kubernetes, &arguments.selection).await?;
     view.unfit.iter().chain(&view.notes).for_each(|it| tell(it));
-    print(&(page(&view, arguments.idle_after).into_string() + "\n"))?;
-    Ok(ExitCode::SUCCESS)
+    let unmanaged = match arguments.ask.session(&kubernetes).await? {
+        Some(session) => Some(unmanaged::read(&session, arguments.selection.namespace(&kubernetes)).await?),
+        None => None,
+    };
+    let whole = unmanaged.as_ref().is_none_or(|(_, unasked)| unasked.is_empty());
+    for unasked in unmanaged.iter().flat_map(|it| &it.1) {
+        tell(&unasked.sentence());
+    }
+    let rows = unmanaged.as_ref().map(|it| it.0.as_slice());
+    print(&(page(&view, arguments.idle_after, rows).into_string() + "\n"))?;
+    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// A key with its console token.
 type Row<'a> = (&'a Token, &'a Key);
 
-fn page(view: &View, idle_after: SignedDuration) -> Markup {
+/// `unmanaged`: the keys at the vendors that no resource accounts for, where the vendors were asked.
+fn page(view: &View, idle_after: SignedDuration, unmanaged: Option<&[Unmanaged]>) -> Markup {
     let now = view.time;
     let mut teams: BTreeMap<&str, Vec<Row<'_>>> = BTreeMap::new();
     let rows: Vec<Row<'_>> =
@@ -91,9 +108,11 @@ fn page(view: &View, idle_after: SignedDuration) -> Markup {
                     (figure(rows.len(), "keys"))
                     @for (title, _, found) in &lists { (figure(found.len(), &title.to_lowercase())) }
                     (figure(view.tokens.values().filter_map(|it| it.orphans).sum::<u32>() as usize, "orphans"))
+                    @if let Some(keys) = unmanaged { (figure(keys.len(), "at the vendors without a resource")) }
                 }
                 h2 { "Console tokens" }
                 (tokens(view))
+                @if let Some(keys) = unmanaged { (without_resource(keys, now)) }
                 @for (team, keys) in &teams {
                     h2 { "Namespace " (team) }
                     (table(keys, now))
@@ -140,6 +159,28 @@ fn tokens(view: &View) -> Markup {
                 td { (token.orphans.unwrap_or_default()) }
             } } }
         } }
+    }
+}
+
+fn without_resource(keys: &[Unmanaged], now: Timestamp) -> Markup {
+    html! {
+        h2 { "At the vendors, without a resource" }
+        @if keys.is_empty() {
+            p { "Every key in the accounts that were asked has its resource." }
+        } @else {
+            p { "These keys work, and no resource in this cluster is about them." }
+            div.wide { table {
+                thead { tr { th { "Account" } th { "Key" } th { "Id" } th { "Made" } th { "Last use" } th { "What it is" } } }
+                tbody { @for key in keys { tr {
+                    td { (printable(&key.account)) }
+                    td { b { (printable(&key.name)) } }
+                    td { (printable(&key.id)) }
+                    td { (when(key.created_at, now)) }
+                    td { (when(key.last_used_at, now)) }
+                    td { (key.what) }
+                } } }
+            } }
+        }
     }
 }
 
@@ -200,7 +241,7 @@ mod tests {
         let bad = json!({"serial": 1, "lastUsedAt": "2026-01-01T00:00:00Z", "conditions": [{"type": "Ready",
             "status": "False", "reason": "Bad", "message": message, "lastTransitionTime": "2026-11-01T00:00:00Z"}]});
         view.add_key(&key("bad", &json!({}), &bad), &Readers::default());
-        let html = page(&view, SignedDuration::from_hours(720)).into_string();
+        let html = page(&view, SignedDuration::from_hours(720), None).into_string();
         assert!(!html.contains(message) && html.contains("&lt;script&gt;"), "{html}");
         for part in
             ["<h2>Not Ready</h2>", "<h2>Without expiry</h2>", "<h2>Without budget</h2>", "<h2>Idle</h2>"]
@@ -210,6 +251,21 @@ mod tests {
             assert!(list.contains("<b>shop/bad</b>") && !list.contains("shop/good"), "{part} {list}");
         }
         assert!(html.contains("5 Monthly") && html.contains("in 30d"), "{html}");
+        assert!(!html.contains("without a resource"), "nobody was asked: {html}");
+        let key = Unmanaged {
+            account: "edgee, org_1".to_owned(),
+            id: "key_9".to_owned(),
+            name: "<b>by hand</b>\u{202e}".to_owned(),
+            created_at: None,
+            last_used_at: None,
+            what: "made by a person",
+        };
+        let asked = page(&view, SignedDuration::from_hours(720), Some(&[key])).into_string();
+        assert!(asked.contains("&lt;b&gt;by hand") && asked.contains("<td>key_9</td>"), "{asked}");
+        assert!(
+            !asked.contains('\u{202e}') && asked.contains("<b>1</b> at the vendors without a resource"),
+            "{asked}"
+        );
         assert!(!html.contains("http://") && !html.contains("https://"), "nothing is fetched: {html}");
     }
 }

@@ -118,7 +118,9 @@ async fn collect(kubernetes: &Kubernetes) -> Bundle {
     let now = Clock::system().now();
     let about = format!("keysmith {}\nkubernetes {server}\ntime {now:.0}\n", env!("CARGO_PKG_VERSION"));
     bundle.files.push(("about.txt".to_owned(), about));
-    bundle.files.push(("doctor.txt".to_owned(), scrub::text(&doctor::text(&doctor::checks(client).await))));
+    bundle
+        .files
+        .push(("doctor.txt".to_owned(), scrub::text(&doctor::text(&doctor::checks(client, None).await))));
     for crd in api::crds() {
         let names = &crd.spec.names;
         let all = all_of(client, GROUP, api::VERSION, &names.kind, &names.plural);

@@ -8,7 +8,7 @@ use super::http::hidden_is_none;
 use super::operation::Operation;
 pub use super::shares::Listing;
 use super::shares::{ListingId, Membership, Newest, Shared};
-use super::{Amendment, CreatedProviderKey, Gateway, Minted, Order, Project, ProviderKeyOrder};
+use super::{Amendment, CreatedProviderKey, Gateway, Minted, Order, Project, ProviderKeyOrder, Rank};
 use crate::api::project_settings::ProjectValues;
 use crate::plan::capability::Capabilities;
 use crate::plan::fault::{Fault, FaultKind};
@@ -268,6 +268,11 @@ impl Account {
     pub async fn whose(&self) -> Result<Option<String>, Fault> {
         let ask = || self.call(Operation::Whose, self.gateway.whose());
         self.whose.get_or_try_init(ask).await.cloned()
+    }
+
+    /// The rank of the token, where the vendor has several.
+    pub async fn rank(&self) -> Result<Option<Rank>, Fault> {
+        self.call(Operation::Whose, self.gateway.rank()).await
     }
 
     /// Sets the account's id that the vendor returned for the same token before, so that it is not asked again.

@@ -31,7 +31,7 @@ pub use table::{CAPABILITIES, DRIVER};
 
 use super::entry;
 use super::http::{Call, LARGEST_EXPORT, Wire, gone_is_none};
-use super::{Amendment, Gateway, Minted, Models, Order, Usage, refusal};
+use super::{Amendment, Gateway, Minted, Models, Order, Rank, Usage, refusal};
 use crate::api::console_token::LiteLlmVendor;
 use crate::api::gateway_api_key::KeyType;
 use crate::api::shared::{Period, RateLimit};
@@ -251,12 +251,16 @@ impl Gateway for LiteLlm {
         Ok(Some(table::ACCOUNT.to_owned()))
     }
 
+    async fn rank(&self) -> Result<Option<Rank>, Fault> {
+        rank::of(&self.wire).await.map(Some)
+    }
+
     fn take_skipped(&self) -> u64 {
         self.wire.take_skipped()
     }
 
     async fn list(&self) -> Result<Vec<Listed>, Fault> {
-        rank::check(&self.wire).await?;
+        rank::of(&self.wire).await?;
         Ok(listing::whole(&self.wire).await?.into_iter().filter_map(key::listed).collect())
     }
 

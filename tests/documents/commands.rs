@@ -86,7 +86,7 @@ impl<'a> Shell<'a> {
     }
 
     /// Runs a command as documented, but for the vendor's address and the names that a reader fills in.
-    fn run(&self, documented: &str, codes: &[i32], answer: &str) {
+    fn run(&self, documented: &str, codes: &[i32], answer: &str) -> String {
         let command = self.filled_in(documented);
         let mut shell = Command::new("bash");
         if answer.is_empty() {
@@ -104,6 +104,7 @@ impl<'a> Shell<'a> {
             String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         let code = output.status.code().unwrap();
         assert!(codes.contains(&code), "{documented}\nas {command}\nended with {code}:\n{said}");
+        said
     }
 
     fn filled_in(&self, command: &str) -> String {
@@ -155,10 +156,26 @@ async fn what_a_reader_types_works() {
     for (command, place) in TABLE {
         let Where::Here(codes, answer) = place else { continue };
         prepare(&ground, &shell, command).await;
-        shell.run(command, codes, answer);
+        let said = shell.run(command, codes, answer);
+        look_at(&shell, command, &said);
     }
     assert!(ground.keys().is_empty(), "the last key that was left is revoked: {:?}", ground.keys());
     ground.operator.lock().unwrap().as_ref().unwrap().assert_silent();
+}
+
+/// What no other test looks at.
+fn look_at(shell: &Shell<'_>, command: &str, said: &str) {
+    if command.contains("doctor --ask-vendors") {
+        let line = "ConsoleToken shop/edgee: edgee, account org_12345; keys in the account: 1, with a mark of Keysmith: 1";
+        assert!(said.contains(line), "{said}");
+    }
+    if command.contains("report -A --ask-vendors") {
+        let page = std::fs::read_to_string(shell.folder.join("keys.html")).unwrap();
+        let part = page.split("<h2>At the vendors, without a resource</h2>").nth(1).unwrap();
+        let rows = part.split("</table>").next().unwrap();
+        assert!(rows.contains("made-by-hand") && rows.matches("<tr>").count() == 2, "{rows}");
+        assert!(rows.contains("keysmith adopt takes it over") && said.is_empty(), "{rows}\n{said}");
+    }
 }
 
 /// What has to be there before a command, beyond what the commands before it have made.

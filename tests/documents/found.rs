@@ -29,8 +29,7 @@ fn is_a_mention(text: &str) -> bool {
     }
     let named = |word: &&str| word.bytes().all(|it| it.is_ascii_lowercase() || it == b'-');
     match rest.as_slice() {
-        [] => true,
-        ["rollout", "restart"] => true,
+        [] | ["rollout", "restart"] => true,
         [verb, flag] if ["kubectl", "keysmith"].contains(&program) => named(verb) && flag.starts_with('-'),
         [one] => program != "make" && program != "curl" && named(one) && !one.starts_with("--"),
         _ => false,

@@ -56,8 +56,10 @@ pub const TABLE: &[(&str, Where)] = &[
     ("kubectl keysmith status -n shop", FINE),
     // 3: the operator is no Deployment here.
     ("kubectl keysmith doctor", Here(&[0, 3], "")),
+    ("kubectl keysmith doctor --ask-vendors", Here(&[0, 3], "")),
     ("kubectl keysmith report -A > keys.html", FINE),
     ("kubectl keysmith adopt edgee -n shop > adopted.yaml", FINE),
+    ("kubectl keysmith report -A --ask-vendors > keys.html", FINE),
     ("kubectl keysmith support-bundle --output keysmith-support.tar.gz", Here(&[0], "yes")),
     ("kubectl keysmith whose < found.txt", FINE),
     ("kubectl keysmith whose --name 'checkout [ks-abcdef-abcdefghijklmnop-2]'", FINE),
@@ -219,6 +221,10 @@ pub const TABLE: &[(&str, Where)] = &[
     ("cargo build --release", In("deploy/image/build", "build --release")),
     ("make help", Nowhere("it lists the targets, which the test of this table looks up")),
     ("make image", In("tests/installs/readme.rs", README)),
+    (
+        "FEATURES=otlp make image",
+        Nowhere("a second image; `tests/documents/traces.rs` runs a binary with the feature"),
+    ),
     ("make docs", In("Makefile", "test: control-plane litellm flux site")),
     ("make test", Nowhere("this test is a part of it")),
     ("make check", Nowhere("the workflow of releases runs it")),

@@ -35,6 +35,13 @@ fn the_image_is_one_small_static_binary_for_a_user_without_a_name() {
     let holds = |text: &str| binary.windows(text.len()).any(|it| it == text.as_bytes());
     assert!(!holds(env!("CARGO_MANIFEST_DIR")), "a path of this machine is in the binary");
     assert!(!succeed(Command::new(folder.join("keysmith")).arg("--help")).contains("emulate"));
+    // It sends no traces, and says so instead of leaving them out.
+    let traced = Command::new(folder.join("keysmith"))
+        .args(["run", "--otlp-endpoint", "http://collector:4318"])
+        .output();
+    let traced = traced.unwrap();
+    let said = String::from_utf8_lossy(&traced.stderr);
+    assert!(traced.status.code() == Some(2) && said.contains("FEATURES=otlp"), "{said}");
     // The same sources give the same image.
     let before = fs::read(archive()).unwrap();
     assert_eq!(hex(&fs::read(build()).unwrap()), hex(&before));

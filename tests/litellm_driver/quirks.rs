@@ -48,6 +48,13 @@ async fn a_token_of_lower_rank_lists_nothing_instead_of_a_shorter_listing() {
             Ok(keys) => assert!(sees && keys.iter().any(|key| key.id == made), "{token}"),
             Err(fault) => assert!(!sees && fault.kind == FaultKind::Forbidden, "{token}: {fault}"),
         }
+        let rank = driver.rank().await;
+        match &rank {
+            Ok(rank) => {
+                assert_eq!((sees, rank.unwrap().lacks.is_none()), (true, changes), "{token}: {rank:?}")
+            }
+            Err(fault) => assert!(!sees && fault.kind == FaultKind::Forbidden, "{token}: {fault}"),
+        }
         let amended = driver.amend(&made, &budgeted(None)).await;
         assert_eq!(amended.is_ok(), changes, "{token}");
         assert!(changes || refused(amended) == FaultKind::Forbidden, "{token}");

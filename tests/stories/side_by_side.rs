@@ -25,7 +25,7 @@ async fn canary(world: &World) -> Replica {
     let replica = world.replica_with(CANARY, Metrics::default(), |settings| {
         settings.class = class();
         if world.is_simulated() {
-            settings.ledger_namespace = CANARY.to_owned();
+            CANARY.clone_into(&mut settings.ledger_namespace);
         }
     });
     let replica = replica.await;

@@ -2,13 +2,24 @@
 //! by which every other key would look gone (§10).
 
 use super::key::Info;
+use crate::gateway::Rank;
 use crate::gateway::http::{Call, Wire, gone_is_none};
 use crate::plan::fault::{Fault, FaultKind};
 use http::Method;
 use serde::Deserialize;
 
-/// The roles that see every key. The second may change none, which the first change shows.
-const SEES_ALL: [&str; 2] = ["proxy_admin", "proxy_admin_viewer"];
+/// The roles that see every key.
+const SEES_ALL: [Rank; 2] = [
+    Rank { name: "proxy_admin", lacks: None },
+    Rank {
+        name: "proxy_admin_viewer",
+        lacks: Some(
+            "it sees every key and may make, change and revoke none; use a token of a user with the role proxy_admin",
+        ),
+    },
+];
+/// The master key has no role, and every right.
+const MASTER: Rank = Rank { name: "master key", lacks: None };
 
 #[derive(Deserialize)]
 struct Users {
@@ -41,18 +52,16 @@ pub(super) async fn own_user(wire: &Wire) -> Result<Option<String>, Fault> {
 
 const LOWER: Fault = Fault::without_effect(FaultKind::Forbidden);
 
-/// Fails unless the token sees every key. The list of users is open to administrators only; those of an organization see it,
+/// The rank of the token. Fails unless the token sees every key. The list of users is open to administrators only; those of an organization see it,
 /// too, so the role is read from it.
-pub(super) async fn check(wire: &Wire) -> Result<(), Fault> {
+pub(super) async fn of(wire: &Wire) -> Result<Rank, Fault> {
     let own = own_user(wire).await?;
     let mut query = vec![("page_size", "1")];
     query.extend(own.as_deref().map(|it| ("user_ids", it)));
     let answer = wire.send(Call { query: &query, ..Call::new(Method::GET, &["user", "list"]) }).await?;
     let users: Users = answer.read()?;
-    let Some(own) = own else { return Ok(()) };
-    let sees_all = |it: &User| {
-        it.user_id.as_deref() == Some(&own)
-            && it.user_role.as_deref().is_some_and(|it| SEES_ALL.contains(&it))
-    };
-    if users.users.iter().any(sees_all) { Ok(()) } else { Err(LOWER) }
+    let Some(own) = own else { return Ok(MASTER) };
+    let role = |it: User| it.user_id.filter(|it| *it == own).and(it.user_role);
+    let rank = |role: String| SEES_ALL.into_iter().find(|it| it.name == role);
+    users.users.into_iter().filter_map(role).find_map(rank).ok_or(LOWER)
 }
