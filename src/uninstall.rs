@@ -134,12 +134,14 @@ fn refusal(left: &[String], namespaces: &[&str]) -> String {
     }
     text.push_str("either revoke the keys and remove the resources, then uninstall again:\n");
     let places: Vec<_> = match namespaces {
-        [] => vec!["-A".to_owned()],
-        some => some.iter().map(|it| format!("-n {it}")).collect(),
+        [] => vec![("ctok,cctok", "-A".to_owned())],
+        some => some.iter().map(|it| ("ctok", format!("-n {it}"))).collect(),
     };
-    for place in places {
-        let _ =
-            writeln!(text, "  kubectl delete pvk,kps,gak --all {place} && kubectl delete ctok --all {place}");
+    for (tokens, place) in places {
+        let _ = writeln!(
+            text,
+            "  kubectl delete pvk,kps,gak --all {place} && kubectl delete {tokens} --all {place}"
+        );
     }
     text.push_str(
         "or do the same with deletionPolicy: Retain on the GatewayApiKeys whose keys are to go on working\n\

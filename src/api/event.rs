@@ -47,7 +47,7 @@ event_reasons! {
     PreviousKeyEnabled,
     /// A previous key was still used when it was switched off
     PreviousKeyInUse,
-    /// The rotation of the key is overdue, and every attempt failed
+    /// The key should have been replaced by now, and was not
     RotationOverdue,
     /// The key of the resource from which this one was restored is managed again
     Relinked,

@@ -195,7 +195,8 @@ impl GatewayApiKey {
     }
 }
 
-/// What a key is for; default `Api`. A change replaces the key.
+/// What a key is for; a change replaces the key. `Api` (when left out): requests of applications. `CodingAgent`: a coding
+/// assistant. `Sandbox`: requests that reach no model and cost nothing. `Management`: for ConsoleTokens with `mint` only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum KeyType {
     /// Requests of applications.
@@ -234,7 +235,9 @@ pub struct SecretSpec {
     pub keep_previous: Option<bool>,
 }
 
-/// Ready-made variables for a client library.
+/// Ready-made variables for a client library. `OpenAI`: `OPENAI_API_KEY`, `OPENAI_BASE_URL`. `Anthropic`: `ANTHROPIC_API_KEY`,
+/// `ANTHROPIC_BASE_URL`. `ClaudeCode`: `ANTHROPIC_AUTH_TOKEN`, `ANTHROPIC_BASE_URL`. `Codex`: `CODEX_API_KEY`,
+/// `OPENAI_API_KEY`, `OPENAI_BASE_URL`. With one model in `models`, its name as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Preset {
     /// `OPENAI_API_KEY`, `OPENAI_BASE_URL`, and `OPENAI_MODEL` when `models` names one.

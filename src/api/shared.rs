@@ -66,7 +66,7 @@ pub enum Period {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Budget {
-    /// The limit, a decimal number as a string, such as "250", in the vendor's currency; see `keysmith explain`.
+    /// The limit in the vendor's currency (`keysmith explain`): a decimal number in quotes, such as "250".
     #[schemars(length(min = 1, max = 20))]
     pub amount: String,
     /// How often the budget resets. Not every vendor supports every period; see `keysmith explain`.

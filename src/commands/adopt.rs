@@ -227,6 +227,7 @@ mod tests {
     use super::*;
     use crate::gateway::edgee::CAPABILITIES as EDGEE;
     use crate::plan::listing::{KeyId, Shown};
+    use crate::api::GatewayApiKey;
     use crate::plan::naming::{ClusterId, Serial};
 
     fn key(id: &str, name: &str) -> Listed {

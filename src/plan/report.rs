@@ -98,6 +98,10 @@ pub fn failed(fault: &Fault, doing: &str, next: Timestamp, again: bool) -> Verdi
             "could not {doing}: {fault}; no specification changes that: look at spec.endpoint of the ConsoleToken and at what answers there; \
              tried again at {next}"
         ),
+        FaultKind::Rejected { fields, .. } if fields.is_empty() => format!(
+            "could not {doing}: {fault}; compare the specification with `keysmith explain`, and look for this call in the \
+             vendor's console; tried again at {next}"
+        ),
         FaultKind::Rejected { .. } => {
             format!("could not {doing}: {fault}; change the specification, otherwise tried again at {next}")
         }
@@ -131,15 +135,19 @@ fn on_the_way(kind: &FaultKind, endpoint: &str) -> Option<String> {
     Some(match kind {
         FaultKind::Unreachable(Unreachable::Certificate) => {
             format!(
-                "check {endpoint} and the certificate; Keysmith trusts public certificate authorities only"
+                "check {endpoint} and the certificate; a certificate authority of your own goes into spec.caBundleRef of the ConsoleToken, or into \
+                 --ca-bundle (chart: caBundle)"
             )
         }
         FaultKind::Unreachable(Unreachable::Private) => format!(
-            "no token is sent there; if the vendor is reached through a network of yours, list the origin of {endpoint} in --allowed-endpoints, \
+            "no token is sent there; if the vendor is reached through a network of yours, list the origin of {endpoint} in --allowed-endpoints (chart: allowedEndpoints), \
              otherwise look at what answers for that name in DNS"
         ),
         FaultKind::Unreachable(_) => {
-            format!("check {endpoint}, DNS, NetworkPolicies and firewalls; Keysmith uses no proxy")
+            format!(
+                "check {endpoint}, DNS, NetworkPolicies and firewalls; where vendors are reached through a proxy, check --https-proxy (chart: \
+                 httpsProxy): Keysmith does not read HTTPS_PROXY"
+            )
         }
         FaultKind::NotFound
         | FaultKind::Redirected { .. }

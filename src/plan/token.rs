@@ -69,7 +69,7 @@ impl Gateways {
         let instead = own.map(|own| format!("leave it out for {}, or ", own.origin().ascii_serialization()));
         Err(refuse(format!(
             "{shown} is not admitted, and applications keep the address that they have; {}have the operator started with \
-             --allowed-gateway-urls={shown}, https only",
+             --allowed-gateway-urls={shown} (chart: allowedGatewayUrls), https only",
             instead.unwrap_or_default()
         )))
     }
@@ -114,7 +114,7 @@ impl Endpoints {
         let shown = url.origin().ascii_serialization();
         let instead = default.own().map(|own| format!("leave it out for {own}, or ")).unwrap_or_default();
         Err(refuse(format!(
-            "{shown} is not admitted; {instead}have the operator started with --allowed-endpoints={shown}"
+            "{shown} is not admitted; {instead}have the operator started with --allowed-endpoints={shown} (chart: allowedEndpoints)"
         )))
     }
 }

@@ -372,8 +372,12 @@ impl<P: KeyPorts> KeyPass<P> {
     fn tell(&self, act: &Act<'_, P::Vendor>, decision: &Decision) {
         let previous = self.key.status.iter().flat_map(|status| &status.previous);
         let until = previous.max_by_key(|key| key.serial).map(|key| key.retire_after);
-        let Some(mut notice) = crate::plan::report::key::taken(decision, &act.desired.secret.name, until)
-        else {
+        let Some(mut notice) = crate::plan::report::key::taken(
+            decision,
+            &act.desired.secret.name,
+            until,
+            act.account.capabilities().last_used,
+        ) else {
             return;
         };
         if let (Step::Issue(_), Some(status)) = (&decision.step, &self.key.status) {

@@ -125,7 +125,7 @@ const fn cure(reason: EventReason) -> &'static str {
         E::SecretContested => "find the policy, controller or job that changes the Secret back",
         E::DriftCorrected => "change the specification instead of the vendor's console",
         E::UnusedKeyFound | E::UnusedKeyRevoked => {
-            "nothing; a create call was answered late, or a second replica acted"
+            "nothing, if a create call was answered late; to keep a key that a person copied, take the mark out of its name in the vendor's console before it is revoked"
         }
         E::ExpiryUnconfirmed => "look at the key in the vendor's console: it may never expire",
         E::BudgetLow => "raise the budget, or find out what spends it",

@@ -158,10 +158,14 @@ fn conditions(
         let message = format!(
             "no spending of the key is read, so that nothing is known of its budget of {amount}: the gateway refuses the key when it is spent; {how}"
         );
-        return [BUDGET_LOW, BUDGET_EXHAUSTED]
-            .map(|kind| condition::unknown(kind, Reason::SpendingNotRead, &message, generation));
+        let brief = "no spending of the key is read: see condition BudgetExhausted";
+        return [(BUDGET_LOW, brief), (BUDGET_EXHAUSTED, &message)]
+            .map(|(kind, text)| condition::unknown(kind, Reason::SpendingNotRead, text, generation));
     };
-    let low = if spent.refused || share(spent.micros, purse.limit.micros) >= LOW {
+    let low = if spent.refused {
+        let message = "all of the budget is spent: see condition BudgetExhausted";
+        condition::condition(BUDGET_LOW, true, Reason::BudgetNearlySpent, message, generation)
+    } else if share(spent.micros, purse.limit.micros) >= LOW {
         let message = format!(
             "{LOW} % or more of the budget of {amount} is spent; the gateway refuses the key when all of it is; raise spec.budget.amount, or \
              find out what spends it"
@@ -183,13 +187,13 @@ fn conditions(
 
 fn exhausted(purse: &Purse<'_>, now: Timestamp) -> String {
     let until = match period_end(purse.limit.period, purse.zone, now) {
-        Some(end) => format!("until the next period begins at {}", clock(end)),
-        None => "for good, because its period is Once".to_owned(),
+        Some(end) => format!(
+            "until the next period begins at {}; raise spec.budget.amount to have it accepted before",
+            clock(end)
+        ),
+        None => "until spec.budget.amount is raised, because its period is Once".to_owned(),
     };
-    format!(
-        "the budget of {} is spent: the gateway REFUSES the key {until}; raise spec.budget.amount to have it accepted before",
-        amount(purse)
-    )
+    format!("the budget of {} is spent: the gateway REFUSES the key {until}", amount(purse))
 }
 
 /// Whether the budget period has ended in which the budget was found to be spent.

@@ -12,10 +12,37 @@ use crate::api::condition::{
 use crate::api::{EventReason, GatewayApiKeyStatus, Reason, Verdict};
 use jiff::Timestamp;
 
+/// What becomes of the old key. `until`: the end of its overlap.
+fn overlap(until: Timestamp, tells_use: bool, now: Timestamp) -> String {
+    match (until <= now, tells_use) {
+        (false, true) => format!(
+            "the old key works beside the new one until {}, and longer while it is used, within spec.rotation.maxOverlap",
+            clock(until)
+        ),
+        (false, false) => format!(
+            "the old key works beside the new one until {}, and is revoked then, whether it is used or not: applications have to read the Secret before",
+            clock(until)
+        ),
+        (true, true) => {
+            "the old key is still used, and works on within spec.rotation.maxOverlap at most".to_owned()
+        }
+        (true, false) => "the overlap is over, and the old key is about to be revoked".to_owned(),
+    }
+}
+
+/// What a pass knows of a rotation beyond the status.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rotation {
+    /// Whether the replacement is overdue.
+    pub overdue: bool,
+    /// Whether the vendor tells when a key was last used, so that an old key works longer while it is.
+    pub tells_use: bool,
+}
+
 /// Updates the conditions on rotation from the rest of status. Returns an event if one is due.
 pub fn tell_of_rotation(
     status: &mut GatewayApiKeyStatus,
-    overdue: bool,
+    Rotation { overdue, tells_use }: Rotation,
     generation: Option<i64>,
     now: Timestamp,
 ) -> Option<Notice> {
@@ -32,12 +59,10 @@ pub fn tell_of_rotation(
             let message = if status.previous.iter().any(|key| key.leaked) {
                 "a leaked key is not revoked yet: condition LeakOpen says what prevents it".to_owned()
             } else if status.previous.iter().any(|key| key.disabled_at.is_some()) {
-                "the old key is switched off, and is deleted when spec.rotation.brownOut is over".to_owned()
+                "the old key is switched off, and is deleted when spec.rotation.brownOut is over; a longer spec.rotation.overlap switches it on again"
+                    .to_owned()
             } else {
-                format!(
-                    "the old key works beside the new one until {}, and longer while it is used",
-                    clock(until)
-                )
+                overlap(until, tells_use, now)
             };
             Some(condition::condition(ROTATING, true, Reason::Overlap, &message, generation))
         }
@@ -53,7 +78,7 @@ pub fn tell_of_rotation(
             format!("; the key stops working at {}, and applications have none from then on", clock(at))
         });
         let message = format!(
-            "the key should have been replaced by now and every attempt failed, see condition Ready for the cause{}",
+            "the key should have been replaced by now and was not: condition Ready says why{}",
             expires.unwrap_or_default()
         );
         let wanted = condition::condition(ROTATION_OVERDUE, true, Reason::Replacing, &message, generation);

@@ -19,7 +19,8 @@ pub fn released(left: &[Left], revoked: bool) -> Option<Notice> {
         }
         LeftWhy::Policy(_) => format!("{ids} stays at the vendor and WORKS, as spec.deletionPolicy says"),
         LeftWhy::Forced => format!(
-            "{ids} stays at the vendor and WORKS, because keysmith.dev/force-orphan was set; revoke it with keysmith orphans --delete --key {ids}"
+            "{ids} stays at the vendor and WORKS, because keysmith.dev/force-orphan was set; revoke it in the vendor's console or, once a \
+             console token of the account works, with keysmith orphans --delete"
         ),
         LeftWhy::NotOurs => format!(
             "{ids} stays at the vendor and WORKS, because its name does not carry Keysmith's mark any more; revoke it in the vendor's console if \
@@ -47,6 +48,11 @@ fn next(token: &str, next: Option<Timestamp>) -> String {
 pub fn blocked(why: &str, token: &str, retry: Option<Timestamp>, status: &GatewayApiKeyStatus) -> Verdict {
     let next = next(token, retry);
     let message = match keys(status) {
+        // A leaked key is revoked whatever the policy says.
+        Some(keys) if status.previous.iter().any(|it| it.leaked) => format!(
+            "{keys} cannot be removed at the vendor: {why}; {next}; a leaked key is revoked whatever spec.deletionPolicy says: to delete the \
+             resource all the same and leave {keys} WORKING at the vendor, set the annotation keysmith.dev/force-orphan=yes"
+        ),
         Some(keys) => format!(
             "{keys} cannot be removed at the vendor: {why}; {next}; to delete the resource all the same and leave {keys} WORKING at the vendor, \
              set spec.deletionPolicy: Retain or the annotation keysmith.dev/force-orphan=yes"

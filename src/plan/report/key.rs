@@ -25,6 +25,8 @@ pub struct Scene<'a> {
     pub found: Found,
     /// Expiry of the served key, if it has one.
     pub expires: Option<Timestamp>,
+    /// Whether that expiry has passed.
+    pub expired: bool,
     /// Whether the vendor reveals a key again, so that a lost Secret gets the same key.
     pub reveals: bool,
 }
@@ -69,7 +71,15 @@ impl Found {
 impl<'a> Scene<'a> {
     /// A Secret that holds the served key.
     pub fn new(secret: &'a str, active: bool) -> Self {
-        Self { secret, active, unanswered: None, found: Found::Key, expires: None, reveals: true }
+        Self {
+            secret,
+            active,
+            unanswered: None,
+            found: Found::Key,
+            expires: None,
+            expired: false,
+            reveals: true,
+        }
     }
 }
 
@@ -151,6 +161,10 @@ pub fn resting(decision: &Decision, scene: &Scene<'_>) -> Option<Verdict> {
 fn suspended(scene: &Scene<'_>) -> Verdict {
     let secret = scene.secret;
     let message = match scene.found {
+        Found::Key if scene.expired => format!(
+            "spec.suspend is true, and the key in Secret {secret} HAS EXPIRED: applications have no key that works; take spec.suspend away to \
+             have it replaced"
+        ),
         Found::Key => format!(
             "spec.suspend is true: nothing is made, changed or replaced; the key in Secret {secret} works{}; take spec.suspend away when \
              Keysmith is to go on",
@@ -165,9 +179,10 @@ fn suspended(scene: &Scene<'_>) -> Verdict {
         Found::Nothing => format!(
             "spec.suspend is true, and Secret {secret} does not exist: applications have no key; take spec.suspend away to have it restored"
         ),
-        Found::Unissued => "spec.suspend is true: no key is made until it is taken away".to_owned(),
+        Found::Unissued => "spec.suspend is true, and there is no key: applications have none that works; take spec.suspend away to have one made"
+            .to_owned(),
     };
-    Verdict::settled(Reason::Suspended, message).still_ready(scene.found == Found::Key)
+    Verdict::settled(Reason::Suspended, message).still_ready(scene.found == Found::Key && !scene.expired)
 }
 
 /// The verdict while the outcome of the last create call is unknown: the response was lost or malformed, or was an
@@ -242,7 +257,8 @@ pub fn lingering(lag: SignedDuration) -> Option<String> {
 }
 
 /// The event of a step, if it deserves one.
-pub fn taken(decision: &Decision, secret: &str, until: Option<Timestamp>) -> Option<Notice> {
+/// `tells_use`: whether the vendor tells when a key was last used.
+pub fn taken(decision: &Decision, secret: &str, until: Option<Timestamp>, tells_use: bool) -> Option<Notice> {
     let note = match (&decision.step, &decision.why) {
         (Step::Issue(_), Why::NeverIssued | Why::AttemptFailed) | (Step::Adopt(..) | Step::Commit(..), _) => {
             Notice::news(Reason::Issued, format!("a key was made and put into Secret {secret}"))
@@ -251,7 +267,7 @@ pub fn taken(decision: &Decision, secret: &str, until: Option<Timestamp>) -> Opt
             EventReason::KeyLost,
             format!(
                 "two looks a minute apart did not find the key at the vendor; a new one was made and put into Secret {secret}; {}",
-                afterwards(Cause::KeyLost, until)
+                afterwards(Cause::KeyLost, until, tells_use)
             ),
         ),
         (Step::Issue(_), Why::Rotation(Cause::Expired)) => Notice::warning(
@@ -265,7 +281,7 @@ pub fn taken(decision: &Decision, secret: &str, until: Option<Timestamp>) -> Opt
             format!(
                 "a new key is in Secret {secret}, because {}; {}",
                 because(*cause),
-                afterwards(*cause, until)
+                afterwards(*cause, until, tells_use)
             ),
         ),
         (Step::Retire(id), Why::Leaked) => Notice::warning(
@@ -275,7 +291,7 @@ pub fn taken(decision: &Decision, secret: &str, until: Option<Timestamp>) -> Opt
         (Step::Retire(id), Why::TooMany) => Notice::warning(
             EventReason::PreviousKeyRevoked,
             format!(
-                "the oldest key {id} is revoked at the vendor before its overlap is over: more than spec.rotation.maxPrevious old keys worked"
+                "the oldest key {id} is revoked at the vendor before its overlap is over: more old keys worked than spec.rotation.maxPrevious, or the limits of the console token, permit"
             ),
         ),
         (Step::Retire(id), _) => Notice::news(
@@ -352,14 +368,17 @@ pub const fn because(cause: Cause) -> &'static str {
 }
 
 /// What happens to the previous key, for messages. `until`: the end of its overlap.
-fn afterwards(cause: Cause, until: Option<Timestamp>) -> String {
+fn afterwards(cause: Cause, until: Option<Timestamp>, tells_use: bool) -> String {
     let until =
         until.map_or_else(|| "for spec.rotation.overlap".to_owned(), |it| format!("until {}", clock(it)));
     match cause {
         Cause::Leaked => "the old one WORKS until event LeakedKeyRevoked says that it is revoked".to_owned(),
         Cause::Expired => "the old one does not work any more".to_owned(),
         Cause::KeyLost => format!("should the old one show up again, it works {until}"),
-        _ => format!("the old one works {until}, and longer while it is used (spec.rotation.maxOverlap)"),
+        _ if tells_use => {
+            format!("the old one works {until}, and longer while it is used (spec.rotation.maxOverlap)")
+        }
+        _ => format!("the old one works {until}, and is revoked then, whether it is used or not"),
     }
 }
 
@@ -476,8 +495,8 @@ pub fn not_ours(id: &KeyId) -> Notice {
 
 /// The verdict while a leaked key is revoked although it cannot be replaced yet.
 pub fn given_up() -> Verdict {
-    let message = "the key was declared leaked and is being revoked; APPLICATIONS HAVE NO KEY until a new one is made, which is tried at \
-                   once and then again and again";
+    let message = "the key was declared leaked and is being revoked; APPLICATIONS HAVE NO KEY until a new one is made: at once and \
+                   again and again, unless spec.suspend or a refused specification is in the way";
     Verdict::reconciling(Reason::Leaked, message)
 }
 

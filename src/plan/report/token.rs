@@ -52,7 +52,7 @@ pub fn refused(fault: &Fault, token: &AnyToken, hint: &str, next: Timestamp, aga
 /// The key of a minted token is not ready. `said`: the message of its `Ready`.
 pub fn minting(key: &str, said: Option<&str>) -> Verdict {
     let said = said.unwrap_or("it is being made");
-    Verdict::reconciling(Reason::Progressing, format!("GatewayApiKey {key} makes the token: {said}"))
+    Verdict::reconciling(Reason::Progressing, format!("the token is being made; GatewayApiKey {key}: {said}"))
 }
 
 /// The name of the GatewayApiKey for a minted token is taken by another GatewayApiKey.
@@ -72,7 +72,7 @@ pub fn never_minted() -> Verdict {
 /// There is no such console token for the operator of a resource.
 pub fn missing(token: &TokenRef, absence: &Absence) -> Verdict {
     if *absence == Absence::Unshared {
-        let message = "this operator watches listed namespaces only (--namespaces), and uses no ClusterConsoleTokens; name a ConsoleToken of this \
+        let message = "this operator watches listed namespaces only (--namespaces; chart: namespaces), and uses no ClusterConsoleTokens; name a ConsoleToken of this \
                        namespace in another resource, and delete this one";
         return SpecError::unsupported("spec.consoleTokenRef.kind", message).verdict();
     }

@@ -462,7 +462,9 @@ impl<P: KeyPorts> Issue<P> {
             let (conditions, last) = (&mut status.conditions, &mut status.internal.last_pass);
             open.as_ref().unwrap_or(verdict).apply(conditions, last, generation, now);
             self.tell_budget(&mut status, now);
-            conditions::tell_of_rotation(&mut status, false, generation, now);
+            let tells_use = self.account.capabilities().last_used;
+            let rotation = conditions::Rotation { overdue: false, tells_use };
+            conditions::tell_of_rotation(&mut status, rotation, generation, now);
             conditions::tell_of_leak(&mut status, open.is_some(), false, generation, now);
             match protocol::publish(&self.ports, &object, &status).await {
                 Ok(written) => return Ok(Some(written.unwrap_or(object))),

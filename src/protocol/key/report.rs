@@ -126,6 +126,7 @@ impl<P: KeyPorts> KeyPass<P> {
             unanswered: self.ports.remember(&self.uid, |it| it.fault_of(serial)),
             found: Found::of(facts),
             expires: facts.record.expires_at,
+            expired: facts.record.expires_at.is_some_and(|at| at <= facts.now),
             reveals: facts.ability.recovery == Recovery::Reveal,
             ..Scene::new(&desired.secret.name, desired.settings.active)
         }
@@ -399,12 +400,19 @@ impl<P: KeyPorts> KeyPass<P> {
         conditions::leak_is_open(status, object::annotation(self.key.as_ref(), LEAKED))
     }
 
+    /// What the conditions on rotation go by beyond the status.
+    fn rotation(&self, overdue: bool) -> conditions::Rotation {
+        let vendor = self.token().map(|token| token.spec().vendor.clone());
+        let table = vendor.and_then(|vendor| self.ports.capabilities(&vendor));
+        conditions::Rotation { overdue, tells_use: table.is_some_and(|it| it.last_used) }
+    }
+
     /// `publish` without a change of `Ready`.
     pub(super) async fn publish_as_it_is(&mut self, mut status: GatewayApiKeyStatus) -> Result<Pass, Error> {
         let (generation, now) = (self.key.metadata.generation, self.ports.now());
         let open = self.leak_is_open(&status);
         let notices = [
-            conditions::tell_of_rotation(&mut status, self.overdue, generation, now),
+            conditions::tell_of_rotation(&mut status, self.rotation(self.overdue), generation, now),
             conditions::tell_of_leak(&mut status, open, self.is_observed(), generation, now),
             conditions::tell_of_contest(&mut status, self.key.secret_name(), generation, now),
         ];

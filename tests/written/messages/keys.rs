@@ -15,7 +15,7 @@ use keysmith::plan::listing::{KeyId, Limit};
 use keysmith::plan::models::{Found as FoundModels, Unknown};
 use keysmith::plan::naming::Serial;
 use keysmith::plan::report::budget::{self, Purse, Spending};
-use keysmith::plan::report::conditions::Looked;
+use keysmith::plan::report::conditions::{Looked, Rotation};
 use keysmith::plan::report::key::{self, Found, Scene};
 use keysmith::plan::report::{conditions as report, deletion, models};
 use keysmith::plan::requests::Cause;
@@ -105,6 +105,7 @@ pub fn ready(book: &mut Book) {
             &key::resting(&rest(Why::Suspended), &Scene { found: Found::Nothing, ..scene.clone() }).unwrap(),
         );
         book.ready(&key::resting(&rest(Why::Suspended), &scene).unwrap());
+        book.ready(&key::resting(&rest(Why::Suspended), &Scene { expired: true, ..scene.clone() }).unwrap());
         book.ready(&key::resting(&rest(Why::TypeFixed), &scene).unwrap());
         book.ready(&key::failed(&down(), "list the keys", at(5), false, &scene).still_ready(true));
     }
@@ -155,15 +156,19 @@ fn all(book: &mut Book, change: impl FnOnce(&mut GatewayApiKeyStatus)) {
 }
 
 pub fn conditions(book: &mut Book) {
-    all(book, |status| drop(report::tell_of_rotation(status, false, Some(1), at(0))));
+    let overdue = Rotation { overdue: true, tells_use: false };
+    for (tells_use, minutes) in [(true, 0), (false, 0), (true, 9_999_999), (false, 9_999_999)] {
+        let rotation = Rotation { overdue: false, tells_use };
+        all(book, |status| drop(report::tell_of_rotation(status, rotation, Some(1), at(minutes))));
+    }
     all(book, |status| {
         status.previous[0].disabled_at = Some(at(0));
-        report::tell_of_rotation(status, false, Some(1), at(0));
+        report::tell_of_rotation(status, Rotation::default(), Some(1), at(0));
     });
     all(book, |status| {
         (status.rotation_failures, status.next_rotation_time) = (Some(3), Some(at(7)));
         status.expires_at = Some(at(14400));
-        report::tell_of_rotation(status, true, Some(1), at(0));
+        report::tell_of_rotation(status, overdue, Some(1), at(0));
     });
     all(book, |status| {
         status.previous = vec![previous(true)];
@@ -252,7 +257,11 @@ fn steps() -> Vec<(Step, Why)> {
 
 pub fn events(book: &mut Book) {
     for (step, why) in steps() {
-        book.event(&key::taken(&Decision { step, why }, SECRET, Some(at(1440))).unwrap());
+        let decision = Decision { step, why };
+        book.event(&key::taken(&decision, SECRET, Some(at(1440)), true).unwrap());
+        if matches!(decision.why, Why::Rotation(Cause::Expiry)) {
+            book.event(&key::taken(&decision, SECRET, Some(at(1440)), false).unwrap());
+        }
     }
     let lag = jiff::SignedDuration::from_secs(60);
     book.text("appended where a gateway lags behind", &key::lingering(lag).unwrap());
@@ -267,9 +276,10 @@ pub fn events(book: &mut Book) {
         book.event(&notice);
     }
     let now = at(0);
+    let overdue = Rotation { overdue: true, tells_use: false };
     let mut status =
         GatewayApiKeyStatus { rotation_failures: Some(3), expires_at: Some(at(14400)), ..status() };
-    tell(book, report::tell_of_rotation(&mut status, true, Some(1), now));
+    tell(book, report::tell_of_rotation(&mut status, overdue, Some(1), now));
     tell(book, report::tell_of_leak(&mut status, true, false, Some(1), now));
     let contest = SecretContest { state: "h".to_owned(), differs: vec!["entry key".to_owned()], since: now };
     status.secret_contest = Some(contest);
