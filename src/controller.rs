@@ -63,8 +63,8 @@ pub trait Subject: Listed {
     /// The console token that it names, or that it is.
     fn token_or_self(&self) -> TokenRef;
 
-    /// The account that a pass calls.
-    fn lane(&self, context: &Context) -> Lane;
+    /// The account that a pass calls, and the number of its slots, once it is known.
+    fn lane(&self, context: &Context) -> (Lane, Option<usize>);
 }
 
 /// Input of a controller.
@@ -196,10 +196,10 @@ fn awaits_token<K: Subject>(object: &K, context: &Context) -> bool {
 /// now, such as a key that was declared leaked.
 fn turn<K: Subject>(object: &K, context: &Arc<Context>) -> Option<Turn> {
     let (_, namespace, name) = object::coordinates(object);
-    let lane = object.lane(context);
+    let (lane, slots) = object.lane(context);
     let tenant =
         if matches!(lane, Lane::Poll(_)) { format!("polls of {namespace}") } else { namespace.clone() };
-    let place = Place { lane, tenant, rank: object.rank() };
+    let place = Place { lane, tenant, rank: object.rank(), slots };
     let key = (K::KIND, ObjectName { namespace, name });
     // A pass whose time has come was enqueued by nothing else.
     context.queues.traces.begin(K::KIND, || key.1.clone());

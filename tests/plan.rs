@@ -42,6 +42,7 @@ mod plans {
     pub mod provider_world;
     pub mod rotating;
     pub mod rules;
+    pub mod scheduler;
     pub mod search;
     pub mod searches;
     pub mod user;

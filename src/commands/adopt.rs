@@ -225,9 +225,9 @@ fn free_name(key: &str, taken: &mut BTreeSet<String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::GatewayApiKey;
     use crate::gateway::edgee::CAPABILITIES as EDGEE;
     use crate::plan::listing::{KeyId, Shown};
-    use crate::api::GatewayApiKey;
     use crate::plan::naming::{ClusterId, Serial};
 
     fn key(id: &str, name: &str) -> Listed {

@@ -201,10 +201,16 @@ impl Context {
         self.process.works_for(&self.stores, object)
     }
 
-    /// What passes share slots of that are made with this console token: its account, once it is known.
-    pub fn lane(&self, token: TokenRef) -> Lane {
-        let account = self.accounts.state(&token).and_then(|it| it.account);
-        account.map_or(Lane::Token(token), |it| Lane::Account(it.lists().account.clone()))
+    /// What passes share slots of that are made with this console token, and how many: those of its account, once it is
+    /// known.
+    pub fn lane(&self, token: TokenRef) -> (Lane, Option<usize>) {
+        match self.accounts.state(&token).and_then(|it| it.account) {
+            Some(account) => {
+                let slots = self.settings.limits.slots(account.calls_per_second());
+                (Lane::Account(account.lists().account.clone()), Some(slots))
+            }
+            None => (Lane::Token(token), None),
+        }
     }
 
     /// How long the vendor of this console token wants no ordinary calls. `None`: it takes them.

@@ -66,7 +66,7 @@ impl Subject for GatewayApiKey {
         TokenRef::named_by(self)
     }
 
-    fn lane(&self, context: &Context) -> Lane {
+    fn lane(&self, context: &Context) -> (Lane, Option<usize>) {
         context.lane(self.token_or_self())
     }
 }
@@ -89,7 +89,7 @@ impl Subject for ProviderKey {
         TokenRef::named_by(self)
     }
 
-    fn lane(&self, context: &Context) -> Lane {
+    fn lane(&self, context: &Context) -> (Lane, Option<usize>) {
         context.lane(self.token_or_self())
     }
 }
@@ -107,7 +107,7 @@ impl Subject for ProjectSettings {
         TokenRef::named_by(self)
     }
 
-    fn lane(&self, context: &Context) -> Lane {
+    fn lane(&self, context: &Context) -> (Lane, Option<usize>) {
         context.lane(self.token_or_self())
     }
 }

@@ -53,8 +53,8 @@ impl Subject for ConsoleToken {
         TokenRef::beside(self.namespace(), &self.name_any())
     }
 
-    fn lane(&self, _: &Context) -> Lane {
-        Lane::Poll(self.token_or_self())
+    fn lane(&self, _: &Context) -> (Lane, Option<usize>) {
+        (Lane::Poll(self.token_or_self()), None)
     }
 }
 
@@ -71,8 +71,8 @@ impl Subject for ClusterConsoleToken {
         TokenRef::shared(&self.name_any())
     }
 
-    fn lane(&self, _: &Context) -> Lane {
-        Lane::Poll(self.token_or_self())
+    fn lane(&self, _: &Context) -> (Lane, Option<usize>) {
+        (Lane::Poll(self.token_or_self()), None)
     }
 }
 

@@ -156,6 +156,11 @@ impl Account {
         self.shared().budget.give(&self.alive, calls_per_second);
     }
 
+    /// The calls per second that the account may make.
+    pub fn calls_per_second(&self) -> u32 {
+        self.shared().budget.calls_per_second()
+    }
+
     /// Until when the vendor wants no ordinary calls. `None`: it takes them.
     pub fn paused_until(&self) -> Option<Timestamp> {
         self.shared().budget.paused_until()

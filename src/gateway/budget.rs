@@ -150,6 +150,17 @@ impl Budget {
         state.set_rate(self.usual);
     }
 
+    /// Calls per second, as they are set and not as throttled at present.
+    pub fn calls_per_second(&self) -> u32 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "set from a whole number of 32 bits"
+        )]
+        let whole = self.lock().set.per_second as u32;
+        whole
+    }
+
     /// The vendor throttles: a pause, and half the calls per second. Calls that were sent before the vendor said so do not
     /// halve the rate again.
     pub fn throttled(&self, until: Option<Timestamp>) {

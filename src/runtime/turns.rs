@@ -161,12 +161,13 @@ mod tests {
             lane: Lane::Token(TokenRef::beside(Some("shop".to_owned()), "a")),
             tenant: tenant.to_owned(),
             rank: Rank::New,
+            slots: None,
         }
     }
 
     #[tokio::test]
     async fn a_turn_is_handed_on_when_it_ends_and_when_its_pass_is_dropped() {
-        let gate = Gate::new(Limits { lane: 1, tenant: 1 });
+        let gate = Gate::new(Limits { lane: 1, tenant: 1, all: 9 });
         let woken = Arc::new(AtomicUsize::new(0));
         let enter = |tenant: &str| {
             let woken = Arc::clone(&woken);

@@ -66,7 +66,7 @@ pub async fn a_refused_create_call_is_reported_with_the_field_and_backs_off(worl
     world.fail_once("POST", Effect::Status { code: 422, retry_after: None });
     world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
     let message = world.reason("GatewayApiKey", "checkout", "VendorRejected").await;
-    assert!(message.contains("422") && message.contains("change the specification"), "{message}");
+    assert!(message.contains("422") && message.contains("compare the specification"), "{message}");
     world.pass(Duration::from_secs(600), Duration::from_secs(5)).await;
     assert_eq!(world.creations(), 1);
     // A change of the specification ends the backoff.
