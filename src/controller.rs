@@ -261,7 +261,7 @@ async fn undecodable<K: Managed>(why: &Undecodable, context: &Context) -> Result
     // Which account it belongs to is unknown.
     let own = TokenRef::beside(meta.namespace.clone(), meta.name.as_deref().unwrap_or_default());
     let holder = ControllerClass::of_finalizers(meta.finalizers.as_deref().unwrap_or_default());
-    if !context.settings.class.works_for(holder.as_ref(), None) || !context.settings.shard.works_for(&own) {
+    if !context.settings.class.works_for(None, holder.as_ref()) || !context.settings.shard.works_for(&own) {
         return Ok(Action::await_change());
     }
     let verdict = report::key::undecodable(error);

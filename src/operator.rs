@@ -282,7 +282,8 @@ impl Operator {
             critical: Critical::default(),
             liveness: self.liveness.clone(),
             events,
-            ledger: Ledger::new(self.client.clone(), &self.settings.ledger_namespace, self.metrics.clone()),
+            ledger: Ledger::new(self.client.clone(), &self.settings.ledger_namespace, self.metrics.clone())
+                .of_class(&self.settings.class),
             sees_all,
             sweeps: Sweeps::new(self.settings.sweep.filter(|_| sees_all)),
             metrics: self.metrics.clone(),

@@ -48,8 +48,9 @@ pub struct Choice {
 
 impl Choice {
     /// Reports a ConsoleToken name that selects nothing. A deleted ConsoleToken may still be named by the ledger.
-    fn unmatched_token(&self, tokens: usize, rows: usize) -> Vec<String> {
-        let Some(name) = self.console_token.as_ref().filter(|_| tokens == 0 && rows == 0) else {
+    fn unmatched_token(&self, tokens: usize, others: usize, rows: usize) -> Vec<String> {
+        let Some(name) = self.console_token.as_ref().filter(|_| tokens == 0 && others == 0 && rows == 0)
+        else {
             return Vec::new();
         };
         let place =
@@ -165,7 +166,7 @@ impl Survey {
         let known = self.known(&cluster).await?;
         let mut rows = orphans(&asked, &known, &cluster);
         rows.extend(left(&asked, &known.book, choice));
-        let mut unmatched = choice.unmatched_token(asked.len() + unasked.len(), rows.len());
+        let mut unmatched = choice.unmatched_token(asked.len() + unasked.len(), others, rows.len());
         unmatched.extend(choice.unmatched_keys(&rows));
         rows.retain(|row| choice.keys.is_empty() || choice.keys.iter().any(|id| row.is(id)));
         Ok(Findings {
@@ -230,8 +231,8 @@ impl Survey {
         format!(
             "there is no ConfigMap {} in namespace {namespace}; name the operator's namespace with --ledger-namespace, or, if \
              it never kept one, begin it: kubectl create configmap {} -n {namespace}",
-            ledger::NAME,
-            ledger::NAME
+            self.ledger.name(),
+            self.ledger.name()
         )
     }
 

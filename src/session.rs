@@ -19,6 +19,7 @@ use crate::gateway::http::Wire;
 use crate::gateway::shares::{Membership, Shares};
 use crate::gateway::transport::Transport;
 use crate::output::Failure;
+use crate::plan::class::ControllerClass;
 use crate::plan::identity::{AnyToken, TokenRef};
 use crate::plan::token::Endpoints;
 use crate::plan::token::bundle_invalid;
@@ -43,8 +44,10 @@ pub struct Session {
     pub endpoints: Endpoints,
     /// The registry of vendors.
     pub vendors: Vendors,
-    /// The namespace of the Secrets of ClusterConsoleTokens.
+    /// The namespace of the Secrets of ClusterConsoleTokens of that class.
     pub home: String,
+    /// The controller class that the command is about.
+    pub class: ControllerClass,
 }
 
 /// A read of the API server, as its error message describes it.
@@ -142,11 +145,11 @@ impl Kubernetes {
 
 /// The namespace of the Secrets of ClusterConsoleTokens: the one that is given or, because that is usually the operator's,
 /// the one that has the ledger, or the present one.
-pub async fn home(kubernetes: &Kubernetes, given: Option<String>) -> String {
+pub async fn home(kubernetes: &Kubernetes, class: &ControllerClass, given: Option<String>) -> String {
     let given = given.filter(|it| !it.is_empty());
     let ledgers = match given {
         Some(given) => return given,
-        None => Ledger::namespaces(&kubernetes.client).await.unwrap_or_default(),
+        None => Ledger::namespaces(&kubernetes.client, class).await.unwrap_or_default(),
     };
     match ledgers.as_slice() {
         [namespace] => namespace.clone(),
@@ -164,6 +167,21 @@ impl Session {
         Ok(self.transport.trusting(&authorities).unwrap_or_else(|| Arc::clone(&self.transport)))
     }
 
+    /// The namespace of the Secrets of ClusterConsoleTokens of a class: that of its operator, which has its ledger there.
+    async fn home_of(&self, class: &ControllerClass) -> Result<String, String> {
+        if *class == self.class {
+            return Ok(self.home.clone());
+        }
+        let found = Ledger::namespaces(&self.client, class).await.unwrap_or_default();
+        match found.as_slice() {
+            [namespace] => Ok(namespace.clone()),
+            _ => Err(format!(
+                "its Secret is in the namespace of the operator of controllerClass {:?}, and no ledger tells which that is",
+                class.name()
+            )),
+        }
+    }
+
     /// Connects to the vendor of a token; the error says why that is impossible.
     pub async fn connect(&self, token: &AnyToken) -> Result<Account, String> {
         let spec = token.spec();
@@ -171,7 +189,10 @@ impl Session {
         let driver = self.vendors.driver(&spec.vendor).ok_or_else(unknown)?;
         let base = self.endpoints.admit(spec.endpoint.as_deref(), driver.capabilities.endpoint);
         let base = base.map_err(|refusal| refusal.to_string())?;
-        let namespace = token.reference().namespace.unwrap_or_else(|| self.home.clone());
+        let namespace = match token.reference().namespace {
+            Some(own) => own,
+            None => self.home_of(&token.class()).await?,
+        };
         let secrets = Secrets::new(self.client.clone(), &namespace);
         let place = spec.token_secret().ok_or_else(|| "it names no token".to_owned())?;
         let unread = |error: kube::Error| match &error {

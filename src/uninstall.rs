@@ -11,11 +11,14 @@ use crate::session::kubeconfig::ClusterArguments;
 use clap::Args;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ApiResource, DynamicObject, ListParams};
-use kube::core::{GroupVersionKind, PartialObjectMeta};
+use kube::core::GroupVersionKind;
 use kube::{Api, Client, ResourceExt};
+use serde_json::Value;
 use std::fmt::Write;
 use std::process::ExitCode;
 
+/// How the kinds of console tokens end.
+const CONSOLE_TOKEN: &str = "ConsoleToken";
 /// Exit code: resources are left.
 const REMAINS: u8 = 3;
 /// How many resources a message names; it counts the rest.
@@ -51,17 +54,73 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             tell(&why.to_string());
         }
     }
-    let mut left = Vec::new();
+    let mut found = Vec::new();
     for crd in api::crds() {
-        let found = instances(&kubernetes.client, &crd, &namespaces, &arguments.controller_class).await;
-        left.extend(found.map_err(|error| unlisted(&crd, &error))?);
+        let of_kind = instances(&kubernetes.client, &crd, &namespaces).await;
+        found.extend(of_kind.map_err(|error| unlisted(&crd, &error))?);
     }
+    let (left, others) = divided(&found, &arguments.controller_class);
     if left.is_empty() {
         print("no resources of Keysmith are left\n")?;
         return Ok(ExitCode::SUCCESS);
     }
-    print(&refusal(&left, &namespaces))?;
+    print(&refusal(&left, &namespaces, others))?;
     Ok(ExitCode::from(REMAINS))
+}
+
+/// A resource, and what its class follows from.
+struct Instance {
+    kind: String,
+    namespace: Option<String>,
+    name: String,
+    /// Of a console token: its class.
+    own: Option<ControllerClass>,
+    /// Of another kind: kind and name of its console token.
+    token: Option<(String, String)>,
+    /// The class whose finalizer it has.
+    holder: Option<ControllerClass>,
+}
+
+impl Instance {
+    fn new(kind: &str, object: &DynamicObject) -> Self {
+        let spec = &object.data["spec"];
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let reference = &spec["consoleTokenRef"];
+        let of_kind = text(&reference["kind"]).unwrap_or_else(|| CONSOLE_TOKEN.to_owned());
+        Self {
+            kind: kind.to_owned(),
+            namespace: object.namespace(),
+            name: object.name_any(),
+            own: kind
+                .ends_with(CONSOLE_TOKEN)
+                .then(|| ControllerClass::of_spec(spec["controllerClass"].as_str())),
+            token: text(&reference["name"]).map(|name| (of_kind, name)),
+            holder: ControllerClass::of_finalizers(object.finalizers()),
+        }
+    }
+
+    /// Whether it is the console token that another resource names.
+    fn is_named_by(&self, other: &Self) -> bool {
+        other.token.as_ref().is_some_and(|(kind, name)| *kind == self.kind && *name == self.name)
+            && (self.namespace.is_none() || self.namespace == other.namespace)
+    }
+
+    fn title(&self) -> String {
+        let place = self.namespace.as_ref().map_or_else(String::new, |it| format!("{it}/"));
+        format!("{} {place}{}", self.kind, self.name)
+    }
+}
+
+/// The resources that an operator of that class works for, and whether there are others.
+fn divided(found: &[Instance], class: &ControllerClass) -> (Vec<String>, bool) {
+    let tokens: Vec<_> = found.iter().filter(|it| it.own.is_some()).collect();
+    let is_ours = |it: &&Instance| {
+        let named = || tokens.iter().find(|token| token.is_named_by(it)).and_then(|it| it.own.clone());
+        class.works_for(it.own.clone().or_else(named).as_ref(), it.holder.as_ref())
+    };
+    let left: Vec<_> = found.iter().filter(is_ours).map(Instance::title).collect();
+    let others = left.len() < found.len();
+    (left, others)
 }
 
 fn unlisted(crd: &CustomResourceDefinition, error: &kube::Error) -> String {
@@ -77,13 +136,12 @@ fn unlisted(crd: &CustomResourceDefinition, error: &kube::Error) -> String {
     }
 }
 
-/// The resources of one kind as `Kind namespace/name`; none if the definition is not installed.
+/// The resources of one kind; none if the definition is not installed.
 async fn instances(
     client: &Client,
     crd: &CustomResourceDefinition,
     namespaces: &[&str],
-    class: &ControllerClass,
-) -> kube::Result<Vec<String>> {
+) -> kube::Result<Vec<Instance>> {
     let names = &crd.spec.names;
     let gvk = GroupVersionKind::gvk(api::GROUP, api::VERSION, &names.kind);
     let resource = ApiResource::from_gvk_with_plural(&gvk, &names.plural);
@@ -99,17 +157,11 @@ async fn instances(
     for place in places {
         let mut page = Some(ListParams::default().limit(PAGE));
         while let Some(params) = page {
-            let list = match place.list_metadata(&params).await {
+            let list = match place.list(&params).await {
                 Err(error) if is_missing(&error) => break,
                 other => other?,
             };
-            let is_of_class = |object: &&PartialObjectMeta<DynamicObject>| {
-                class.works_for(ControllerClass::of_finalizers(object.finalizers()).as_ref(), None)
-            };
-            found.extend(list.items.iter().filter(is_of_class).map(|object| {
-                let place = object.namespace().map_or_else(String::new, |it| it + "/");
-                format!("{} {place}{}", names.kind, object.name_any())
-            }));
+            found.extend(list.items.iter().map(|object| Instance::new(&names.kind, object)));
             let token = list.metadata.continue_.filter(|it| !it.is_empty());
             page = token.map(|it| ListParams::default().limit(PAGE).continue_token(&it));
         }
@@ -117,8 +169,9 @@ async fn instances(
     Ok(found)
 }
 
-/// The refusal: which resources are left, why that matters, and the ways out.
-fn refusal(left: &[String], namespaces: &[&str]) -> String {
+/// The refusal: which resources are left, why that matters, and the ways out. `others`: whether operators of other controller
+/// classes have resources, too.
+fn refusal(left: &[String], namespaces: &[&str], others: bool) -> String {
     let mut text = String::new();
     // Writing to a String does not fail.
     let _ = writeln!(
@@ -126,18 +179,26 @@ fn refusal(left: &[String], namespaces: &[&str]) -> String {
         "{} resources are left, and without Keysmith nobody looks after their keys:",
         left.len()
     );
-    for line in left.iter().take(NAMED) {
+    // Where not everything may be deleted, each is named.
+    let named = if others { left.len() } else { NAMED };
+    for line in left.iter().take(named) {
         let _ = writeln!(text, "  {line}");
     }
-    if left.len() > NAMED {
-        let _ = writeln!(text, "  and {} more: kubectl get keysmith -A", left.len() - NAMED);
+    if left.len() > named {
+        let _ = writeln!(text, "  and {} more: kubectl get keysmith -A", left.len() - named);
     }
     text.push_str("either revoke the keys and remove the resources, then uninstall again:\n");
     let places: Vec<_> = match namespaces {
         [] => vec![("ctok,cctok", "-A".to_owned())],
         some => some.iter().map(|it| ("ctok", format!("-n {it}"))).collect(),
     };
-    for (tokens, place) in places {
+    if others {
+        text.push_str(
+            "  kubectl delete each of these by its name, keys before their console tokens. There are RESOURCES OF OTHER OPERATORS \
+             besides: with --all their keys would be revoked as well\n",
+        );
+    }
+    for (tokens, place) in places.iter().filter(|_| !others) {
         let _ = writeln!(
             text,
             "  kubectl delete pvk,kps,gak --all {place} && kubectl delete {tokens} --all {place}"
@@ -161,7 +222,7 @@ mod tests {
     #[test]
     fn a_refusal_names_what_is_left_and_every_way_out() {
         let left: Vec<_> = (0..25).map(|it| format!("GatewayApiKey shop/key-{it}")).collect();
-        let text = refusal(&left, &[]);
+        let text = refusal(&left, &[], false);
         assert!(
             text.starts_with("25 resources are left") && text.contains("\n  GatewayApiKey shop/key-19\n")
         );
@@ -175,11 +236,37 @@ mod tests {
         ] {
             assert!(text.contains(way), "{way} is not in: {text}");
         }
-        let scoped = refusal(&left, &["shop", "search"]);
+        let scoped = refusal(&left, &["shop", "search"], false);
         assert!(
             scoped.contains("--all -n search") && !scoped.contains("--all -A"),
             "others' resources: {scoped}"
         );
-        assert!(!refusal(&left[..1], &[]).contains("more: "), "nothing is hidden");
+        assert!(!refusal(&left[..1], &[], false).contains("more: "), "nothing is hidden");
+    }
+
+    #[test]
+    fn resources_of_other_operators_are_neither_counted_nor_deleted() {
+        let instance = |kind: &str, name: &str, spec: Value, finalizer: Option<&str>| {
+            let object = serde_json::json!({"apiVersion": "keysmith.dev/v1alpha1", "kind": kind, "spec": spec,
+                "metadata": {"name": name, "namespace": "shop", "finalizers": finalizer.into_iter().collect::<Vec<_>>()}});
+            Instance::new(kind, &serde_json::from_value(object).unwrap())
+        };
+        let with = |token: &str| serde_json::json!({"consoleTokenRef": {"name": token}});
+        let found = [
+            instance("ConsoleToken", "edgee", serde_json::json!({}), None),
+            instance("ConsoleToken", "tried", serde_json::json!({"controllerClass": "canary"}), None),
+            instance("ProjectSettings", "ours", with("edgee"), None),
+            instance("ProjectSettings", "theirs", with("tried"), None),
+            // A finalizer counts where the console token is gone.
+            instance("GatewayApiKey", "left", with("gone"), Some("keysmith.dev/cleanup-canary")),
+            instance("GatewayApiKey", "forged", with("edgee"), Some("keysmith.dev/cleanup-canary")),
+        ];
+        let of = |class: &str| divided(&found, &ControllerClass::parse(class).unwrap());
+        let ours = ["ConsoleToken shop/edgee", "ProjectSettings shop/ours", "GatewayApiKey shop/forged"];
+        assert_eq!(of(""), (ours.map(str::to_owned).to_vec(), true));
+        let theirs = ["ConsoleToken shop/tried", "ProjectSettings shop/theirs", "GatewayApiKey shop/left"];
+        assert_eq!(of("canary"), (theirs.map(str::to_owned).to_vec(), true));
+        let text = refusal(&of("canary").0, &[], true);
+        assert!(!text.contains("--all -A") && text.contains("RESOURCES OF OTHER OPERATORS"), "{text}");
     }
 }

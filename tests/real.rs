@@ -326,7 +326,7 @@ tell! {
         those_for_openrouter_become_ready_and_work;
     side_by_side:
         each_operator_works_for_its_class_alone,
-        what_was_made_under_a_class_stays_with_its_operator;
+        what_is_made_with_a_token_follows_it_to_another_class;
     shards:
         every_account_has_exactly_one_shard,
         a_shard_that_is_killed_is_taken_over_by_its_replica_alone,

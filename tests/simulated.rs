@@ -526,7 +526,8 @@ tell! {
     side_by_side:
         each_operator_works_for_its_class_alone,
         keys_that_one_class_left_on_purpose_are_no_orphans_of_the_other,
-        what_was_made_under_a_class_stays_with_its_operator;
+        what_is_made_with_a_token_follows_it_to_another_class,
+        the_secrets_of_shared_tokens_are_held_by_their_own_operator;
     shards:
         every_account_has_exactly_one_shard,
         a_shard_that_is_killed_is_taken_over_by_its_replica_alone,

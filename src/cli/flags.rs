@@ -68,7 +68,9 @@ pub fn time(text: &str) -> Result<SignedDuration, String> {
 pub fn collector(text: &str) -> Result<Url, String> {
     let url =
         Url::parse(text.trim()).ok().filter(|it| matches!(it.scheme(), "http" | "https") && it.has_host());
-    let url = url.filter(|it| it.query().is_none() && it.fragment().is_none() && it.password().is_none());
+    let url = url.filter(|it| {
+        it.query().is_none() && it.fragment().is_none() && it.password().is_none() && it.username().is_empty()
+    });
     url.ok_or_else(|| "write scheme, host and port, such as http://collector:4318".to_owned())
 }
 

@@ -30,17 +30,22 @@ impl Secrets {
         }
         let meta = self.api.get_metadata_opt(name).await?;
         Ok(meta.map(|meta| Hold {
-            held: is_held(meta.finalizers()),
+            held: self.holds(meta.finalizers()),
             going: meta.metadata.deletion_timestamp.is_some(),
         }))
+    }
+
+    /// Whether our finalizer is among the finalizers of a Secret.
+    fn holds(&self, finalizers: &[String]) -> bool {
+        finalizers.contains(&self.in_use)
     }
 
     /// Adds our finalizer, and changes nothing else.
     pub async fn hold(&self, name: &str) -> kube::Result<()> {
         self.with_finalizers(name, |secret| {
-            let new = !is_held(secret.finalizers()) && secret.metadata.deletion_timestamp.is_none();
+            let new = !self.holds(secret.finalizers()) && secret.metadata.deletion_timestamp.is_none();
             if new {
-                secret.finalizers_mut().push(TOKEN_IN_USE.to_owned());
+                secret.finalizers_mut().push(self.in_use.clone());
             }
             new
         })
@@ -50,8 +55,8 @@ impl Secrets {
     /// Removes our finalizer, and changes nothing else.
     pub async fn let_go(&self, name: &str) -> kube::Result<()> {
         self.with_finalizers(name, |secret| {
-            let held = is_held(secret.finalizers());
-            secret.finalizers_mut().retain(|it| it != TOKEN_IN_USE);
+            let held = self.holds(secret.finalizers());
+            secret.finalizers_mut().retain(|it| *it != self.in_use);
             held
         })
         .await
@@ -93,7 +98,7 @@ impl Secrets {
     }
 }
 
-/// Whether our finalizer is among the finalizers of a Secret.
+/// Whether the finalizer of an operator, of whatever class, is among the finalizers of a Secret.
 pub fn is_held(finalizers: &[String]) -> bool {
-    finalizers.iter().any(|it| it == TOKEN_IN_USE)
+    finalizers.iter().any(|it| it.starts_with(TOKEN_IN_USE))
 }

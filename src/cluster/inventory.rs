@@ -91,10 +91,7 @@ pub async fn owner(
     mark: &Mark,
 ) -> kube::Result<Option<Resource>> {
     for_each_kind!(K => if K::HAS_KEYS {
-        let owned = |it: &ObjectMeta| {
-            let holder = ControllerClass::of_finalizers(it.finalizers.as_deref().unwrap_or_default());
-            marks_of(it, &cluster.clone().of_class(&holder.unwrap_or_default())).contains(mark)
-        };
+        let owned = |it: &ObjectMeta| marks_of(it, cluster).contains(mark);
         if let Some(found) = find::<K>(client, namespace, owned).await? {
             return Ok(Some(found));
         }
@@ -141,13 +138,15 @@ fn next(list: &ListMeta) -> Option<ListParams> {
     Some(ListParams::default().limit(PAGE).continue_token(token))
 }
 
-/// The mark of a resource, and the former mark in its claim if it was restored from a backup. Every text in the claim
+/// The mark of a resource, that which the operator of another class gives its keys, and the former mark in its claim if it was restored from a backup. Every text in the claim
 /// that looks like a mark counts, even if the claim is malformed.
 fn marks_of(meta: &ObjectMeta, cluster: &ClusterId) -> Vec<Mark> {
     let claim = meta.annotations.as_ref().and_then(|it| it.get(CLAIM)).map_or("", String::as_str);
     let words = claim.split(|c: char| c != '-' && !c.is_ascii_alphanumeric());
-    let own = Mark::new(cluster, meta.uid.as_deref().unwrap_or_default());
-    words.filter_map(Mark::read).chain([own]).collect()
+    let uid = meta.uid.as_deref().unwrap_or_default();
+    let holder = ControllerClass::of_finalizers(meta.finalizers.as_deref().unwrap_or_default());
+    let of_class = holder.map(|it| Mark::new(&cluster.clone().of_class(&it), uid));
+    words.filter_map(Mark::read).chain([Mark::new(cluster, uid)]).chain(of_class).collect()
 }
 
 /// Every `id` and `externalId` in spec and status; too many do no harm.

@@ -3,6 +3,7 @@
 //! that concurrent writers do not conflict.
 
 use crate::api::{MANAGED_BY_LABEL, MANAGER};
+use crate::plan::class::ControllerClass;
 use crate::plan::ledger::{Book, Entry, LARGEST, Owner, Place};
 use crate::runtime::metrics::Metrics;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -12,7 +13,8 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The name of the ConfigMap that says since when there is a ledger. It has the entries of version 0.1, which had no
-/// other. The ledger of a namespace is named after it: `keysmith-ledger-shop`.
+/// other. The ledger of a namespace is named after it: `keysmith-ledger-shop`. Those of a controller class have its name before
+/// that: `keysmith-ledger.canary`, `keysmith-ledger.canary-shop`.
 pub const NAME: &str = "keysmith-ledger";
 /// Annotation of a ledger that lacks entries: the accounts whose keys it lacks, as JSON.
 const LACKS: &str = "keysmith.dev/ledger-lacks";
@@ -55,21 +57,40 @@ pub enum Error {
 pub struct Ledger {
     api: Api<ConfigMap>,
     namespace: String,
+    /// The name of the ConfigMap without a namespace.
+    name: String,
     metrics: Metrics,
 }
 
 impl Ledger {
-    /// The ledger in that namespace, which is the operator's own.
+    /// The ledger in that namespace, which is the operator's own, of the operator without a class.
     pub fn new(client: Client, namespace: &str, metrics: Metrics) -> Self {
-        Self { api: Api::namespaced(client, namespace), namespace: namespace.to_owned(), metrics }
+        let name = NAME.to_owned();
+        Self { api: Api::namespaced(client, namespace), namespace: namespace.to_owned(), name, metrics }
     }
 
-    /// The namespaces that have a ledger, for a CLI that does not know the operator's namespace.
-    pub async fn namespaces(client: &Client) -> kube::Result<Vec<String>> {
+    /// That of the operator of a class.
+    #[must_use]
+    pub fn of_class(self, class: &ControllerClass) -> Self {
+        Self { name: base(class), ..self }
+    }
+
+    /// The namespaces that have a ledger of the operator of that class, for a CLI that does not know the operator's namespace.
+    pub async fn namespaces(client: &Client, class: &ControllerClass) -> kube::Result<Vec<String>> {
         let maps: Api<ConfigMap> = Api::all(client.clone());
-        let named = ListParams::default().fields(&format!("metadata.name={NAME}"));
+        let named = ListParams::default().fields(&format!("metadata.name={}", base(class)));
         let found = maps.list_metadata(&named).await?;
         Ok(found.items.into_iter().filter_map(|it| it.metadata.namespace).collect())
+    }
+
+    /// The name of the ConfigMap without a namespace.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The name of the ledger of a namespace; cluster-scoped resources share the one without a namespace.
+    fn name_of(&self, namespace: &str) -> String {
+        if namespace.is_empty() { self.name.clone() } else { format!("{}-{namespace}", self.name) }
     }
 
     /// The ledger's namespace.
@@ -82,7 +103,7 @@ impl Ledger {
     pub async fn record(&self, entries: &[Entry]) -> Result<(), Error> {
         let mut ledgers: BTreeMap<_, Vec<&Entry>> = BTreeMap::new();
         for entry in entries {
-            ledgers.entry(name_of(&entry.owner.namespace)).or_default().push(entry);
+            ledgers.entry(self.name_of(&entry.owner.namespace)).or_default().push(entry);
         }
         for (name, entries) in ledgers {
             self.record_in(&name, &entries).await?;
@@ -131,12 +152,12 @@ impl Ledger {
 
     /// Where the namespace has no ledger, the one without a namespace is marked.
     async fn try_lack(&self, entry: &Entry) -> Result<(), Error> {
-        let own = self.read(&name_of(&entry.owner.namespace)).await?;
+        let own = self.read(&self.name_of(&entry.owner.namespace)).await?;
         let map = if let Some(map) = own {
             map
         } else {
             self.begin().await?;
-            self.read(NAME).await?.unwrap_or_else(|| config_map(NAME, BTreeMap::new()))
+            self.read(&self.name).await?.unwrap_or_else(|| config_map(&self.name, BTreeMap::new()))
         };
         let name = map.metadata.name.clone().unwrap_or_default();
         let note = match lacked(&map) {
@@ -172,7 +193,7 @@ impl Ledger {
             let entries = new.into_iter().map(|(name, entry)| (name, Value::String(entry)));
             self.patch(name, entries).await
         } else {
-            if name != NAME {
+            if name != self.name {
                 self.begin().await?;
             }
             self.api.create(&creation(), &config_map(name, new)).await
@@ -186,13 +207,14 @@ impl Ledger {
     /// The entries; empty if there is no ConfigMap.
     pub async fn list(&self) -> Result<Book, Error> {
         // By name: a label may have been lost with a restore, and the entries must not be.
-        let maps = self.api.list(&ListParams::default()).await.map_err(|error| self.failed(NAME, error))?;
+        let maps =
+            self.api.list(&ListParams::default()).await.map_err(|error| self.failed(&self.name, error))?;
         let mut book = Book::default();
         for map in maps.items {
             let name = map.metadata.name.clone().unwrap_or_default();
-            if name == NAME {
+            if name == self.name {
                 book.since = map.metadata.creation_timestamp.as_ref().map(|it| it.0);
-            } else if !name.starts_with(&format!("{NAME}-")) {
+            } else if !name.starts_with(&format!("{}-", self.name)) {
                 continue;
             }
             let broken = |entry: String| Error::Broken { place: self.place(&name), entry };
@@ -218,8 +240,8 @@ impl Ledger {
 
     /// Creates the ConfigMap that says since when there is a ledger, unless it exists.
     async fn begin(&self) -> Result<(), Error> {
-        match self.api.create(&creation(), &config_map(NAME, BTreeMap::new())).await {
-            Err(error) if !super::is_conflict(&error) => Err(self.failed(NAME, error)),
+        match self.api.create(&creation(), &config_map(&self.name, BTreeMap::new())).await {
+            Err(error) if !super::is_conflict(&error) => Err(self.failed(&self.name, error)),
             _ => Ok(()),
         }
     }
@@ -227,7 +249,7 @@ impl Ledger {
     /// Removes an entry: its key is deleted, or belongs to a resource again.
     pub async fn forget(&self, entry: &Entry) -> Result<(), Error> {
         // Version 0.1 wrote all entries into one ConfigMap.
-        for ledger in BTreeSet::from([NAME.to_owned(), name_of(&entry.owner.namespace)]) {
+        for ledger in BTreeSet::from([self.name.clone(), self.name_of(&entry.owner.namespace)]) {
             let data = self.read(&ledger).await?.and_then(|it| it.data).unwrap_or_default();
             let names: Vec<_> = names(&data, entry).map(|name| (name.clone(), Value::Null)).collect();
             if names.is_empty() {
@@ -263,9 +285,9 @@ impl Ledger {
     }
 }
 
-/// The name of the ledger of a namespace; cluster-scoped resources share the one without a namespace.
-fn name_of(namespace: &str) -> String {
-    if namespace.is_empty() { NAME.to_owned() } else { format!("{NAME}-{namespace}") }
+/// The name of the ConfigMap without a namespace, of a class. A dot, because no namespace has one.
+fn base(class: &ControllerClass) -> String {
+    if class.is_none() { NAME.to_owned() } else { format!("{NAME}.{class}") }
 }
 
 /// The accounts whose keys a ledger lacks; empty means any account, `None` that it lacks none.

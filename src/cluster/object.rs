@@ -180,8 +180,10 @@ pub async fn claim<K: Managed>(
     (claim, identity): (&Claim, &Identity),
 ) -> kube::Result<K> {
     let mut finalizers = object.finalizers().to_vec();
-    // A finalizer cannot be added to an object that is being deleted.
-    if !has_finalizer(object) && object.meta().deletion_timestamp.is_none() {
+    // A finalizer cannot be added to an object that is being deleted. That of another class is of the operator that worked for
+    // the object before.
+    if holder(object).as_ref() != Some(class) && object.meta().deletion_timestamp.is_none() {
+        finalizers.retain(|it| ControllerClass::of_finalizers(std::slice::from_ref(it)).is_none());
         finalizers.push(class.finalizer());
     }
     let metadata = json!({

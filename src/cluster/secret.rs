@@ -1,9 +1,11 @@
 //! Reads Secrets by name in one namespace. How Keysmith writes its own Secrets is in `protocol::secret`.
 
 use crate::api::MANAGER;
+use crate::api::TOKEN_IN_USE;
 use crate::api::shared::SecretKeyRef;
 use crate::cluster::object;
 use crate::cluster::versions::Versions;
+use crate::plan::class::ControllerClass;
 use crate::plan::credentials::Entries;
 use crate::plan::names;
 use crate::plan::spec_error::SpecError;
@@ -20,6 +22,8 @@ pub struct Secrets {
     pub(super) api: Api<Secret>,
     namespace: String,
     versions: Versions,
+    /// The finalizer on Secrets with console tokens that are in use.
+    pub(super) in_use: String,
 }
 
 impl Secrets {
@@ -29,7 +33,14 @@ impl Secrets {
             api: Api::namespaced(client, namespace),
             namespace: namespace.to_owned(),
             versions: Versions::unwatched(),
+            in_use: TOKEN_IN_USE.to_owned(),
         }
+    }
+
+    /// The same, for an operator of that class, which has a finalizer of its own on Secrets with console tokens.
+    #[must_use]
+    pub fn of_class(self, class: &ControllerClass) -> Self {
+        Self { in_use: class.after(TOKEN_IN_USE), ..self }
     }
 
     /// The same, with the versions that the watch shows.

@@ -8,6 +8,7 @@ use crate::columns::printable;
 use crate::gateway::Vendors;
 use crate::output::{Failure, WrongFlag, print, program, tell};
 use crate::plan::capability::Capabilities;
+use crate::plan::class::ControllerClass;
 use crate::plan::identity::{AnyToken, TokenKind, TokenRef};
 use crate::plan::listing::Listed;
 use crate::plan::money;
@@ -73,7 +74,9 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     };
     let found = objects::token(&kubernetes.client, &reference).await?;
     let token = found.ok_or_else(|| format!("there is no {} {reference}", reference.kind.name()))?;
-    let home = session::home(&kubernetes, arguments.cluster_resource_namespace.clone()).await;
+    let home =
+        session::home(&kubernetes, &ControllerClass::default(), arguments.cluster_resource_namespace.clone())
+            .await;
     let present = present(&kubernetes, &namespace, &token).await?;
     let session = Session {
         client: kubernetes.client,
@@ -82,6 +85,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         endpoints,
         vendors: Vendors::default(),
         home,
+        class: ControllerClass::default(),
     };
     let refused = |why: String| format!("{} {reference}: {}", reference.kind.name(), printable(&why));
     let account = session.connect(&token).await.map_err(refused)?;

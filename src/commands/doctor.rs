@@ -7,6 +7,8 @@ use crate::cluster::{is_missing, sentence};
 use crate::columns::printable;
 use crate::gateway::Rank;
 use crate::output::{Failure, print};
+use crate::plan::class::ControllerClass;
+use crate::plan::identity::AnyToken;
 use crate::plan::naming::Mark;
 use crate::runtime::clock::Clock;
 use crate::session::kubeconfig::{ClusterArguments, shown};
@@ -23,7 +25,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::{ListParams, PostParams};
 use kube::client::Body;
 use kube::{Api, Client, ResourceExt};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 /// Exit code: something needs attention.
@@ -90,9 +92,11 @@ pub async fn checks(client: &Client, session: Option<&Session>) -> Vec<Check> {
     let mut checks = Vec::new();
     checks.push(clock(client).await);
     checks.extend(definitions(client).await);
-    checks.extend(operators(client).await);
+    let deployments = deployments(client).await;
+    checks.extend(operators(&deployments));
     checks.push(policies(client).await);
-    checks.extend(tokens(client, session).await);
+    let classes = deployments.map(|list| list.iter().map(class).collect()).unwrap_or_default();
+    checks.extend(tokens(client, session, &classes).await);
     checks.extend(rights(client).await);
     checks
 }
@@ -160,20 +164,25 @@ async fn definitions(client: &Client) -> Vec<Check> {
     checks
 }
 
-/// The operators, by class: those of different classes work side by side.
-async fn operators(client: &Client) -> Vec<Check> {
+/// The Deployments of the chart.
+async fn deployments(client: &Client) -> kube::Result<Vec<Deployment>> {
     let api: Api<Deployment> = Api::all(client.clone());
-    let list = match api.list(&ListParams::default().labels(OURS)).await {
-        Ok(list) => list.items,
-        Err(error) => return vec![Check::new("operator", State::Unsure, sentence(&error))],
+    Ok(api.list(&ListParams::default().labels(OURS)).await?.items)
+}
+
+/// The operators, by class: those of different classes work side by side.
+fn operators(deployments: &kube::Result<Vec<Deployment>>) -> Vec<Check> {
+    let list = match deployments {
+        Ok(list) => list,
+        Err(error) => return vec![Check::new("operator", State::Unsure, sentence(error))],
     };
     if list.is_empty() {
         let text = "there is no Deployment with the label app.kubernetes.io/name=keysmith; install the chart, unless it runs elsewhere";
         return vec![Check::new("operator", State::Unsure, text)];
     }
-    let mut classes: BTreeMap<String, Vec<Deployment>> = BTreeMap::new();
+    let mut classes: BTreeMap<String, Vec<&Deployment>> = BTreeMap::new();
     for deployment in list {
-        classes.entry(class(&deployment)).or_default().push(deployment);
+        classes.entry(class(deployment)).or_default().push(deployment);
     }
     let what = |class: &str| {
         if class.is_empty() {
@@ -194,7 +203,7 @@ fn class(deployment: &Deployment) -> String {
 }
 
 /// The operator in these Deployments, of one class.
-fn operator(list: &[Deployment]) -> Check {
+fn operator(list: &[&Deployment]) -> Check {
     let [deployment] = list else {
         return several(list);
     };
@@ -217,7 +226,7 @@ fn pods(deployment: &Deployment) -> (i32, i32) {
 }
 
 /// More than one Deployment.
-fn several(list: &[Deployment]) -> Check {
+fn several(list: &[&Deployment]) -> Check {
     if list.iter().all(|it| pods(it).0 == 0) {
         let text =
             format!("none of {} Deployments has a ready pod; keys work on, nothing is rotated", list.len());
@@ -235,7 +244,7 @@ fn several(list: &[Deployment]) -> Check {
 }
 
 /// Deployments that are the shards of one operator, all of them.
-fn shards(list: &[Deployment]) -> Option<Check> {
+fn shards(list: &[&Deployment]) -> Option<Check> {
     let mut found: Vec<_> = list.iter().map(|it| it.labels().get(SHARD)).collect::<Option<_>>()?;
     found.sort_unstable();
     found.dedup();
@@ -247,7 +256,7 @@ fn shards(list: &[Deployment]) -> Option<Check> {
     {
         return None;
     }
-    let idle: Vec<_> = list.iter().filter(|it| pods(it).0 == 0).map(ResourceExt::name_any).collect();
+    let idle: Vec<_> = list.iter().filter(|it| pods(it).0 == 0).map(|it| it.name_any()).collect();
     Some(match idle.as_slice() {
         [] => Check::new("operator", State::Fine, format!("{count} shards, each with a ready pod")),
         idle => {
@@ -275,7 +284,8 @@ async fn policies(client: &Client) -> Check {
     }
 }
 
-async fn tokens(client: &Client, session: Option<&Session>) -> Vec<Check> {
+/// `classes`: those of the operators, if any operator was found.
+async fn tokens(client: &Client, session: Option<&Session>, classes: &BTreeSet<String>) -> Vec<Check> {
     let found = match objects::tokens(client, None, None).await {
         Ok(found) => found,
         Err(unread) => return vec![Check::new("console tokens", State::Unsure, unread.to_string())],
@@ -293,9 +303,25 @@ async fn tokens(client: &Client, session: Option<&Session>) -> Vec<Check> {
             (Some(session), Some(token)) => Some(session.ask(token).await),
             _ => None,
         };
-        checks.push(token(found, answer));
+        let stranded = found.token.as_ref().map(AnyToken::class);
+        let stranded = stranded.filter(|it| !classes.is_empty() && !classes.contains(it.name()));
+        checks.push(match stranded {
+            Some(class) => stray(&found, &class),
+            None => token(found, answer),
+        });
     }
     checks
+}
+
+/// A console token of a class that no operator has.
+fn stray(found: &objects::FoundToken, class: &ControllerClass) -> Check {
+    let what = format!("{} {}", found.reference.kind.name(), found.reference);
+    let whose = if class.is_none() { "no class".to_owned() } else { format!("controllerClass {class}") };
+    let text = format!(
+        "no operator here has {whose}: nothing that is made with this token is rotated, revoked or reported; install one (chart: controllerClass), \
+         unless it runs elsewhere"
+    );
+    Check::new(what, State::Wrong, text)
 }
 
 /// A console token, and what its vendor answers, where it was asked.

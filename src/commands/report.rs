@@ -168,7 +168,7 @@ fn without_resource(keys: &[Unmanaged], now: Timestamp) -> Markup {
         @if keys.is_empty() {
             p { "Every key in the accounts that were asked has its resource." }
         } @else {
-            p { "These keys work, and no resource in this cluster is about them." }
+            p { "No resource in this cluster is about these keys. One that is not switched off or expired works." }
             div.wide { table {
                 thead { tr { th { "Account" } th { "Key" } th { "Id" } th { "Made" } th { "Last use" } th { "What it is" } } }
                 tbody { @for key in keys { tr {

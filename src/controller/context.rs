@@ -115,10 +115,8 @@ impl Process {
     }
 
     fn is_of_this_class<K: Subject>(&self, stores: &Stores, object: &K, token: &TokenRef) -> bool {
-        let holder = object::holder(object);
-        let named = || stores.token(token).map(|it| it.class());
-        let token = if holder.is_some() { None } else { named() };
-        self.settings.class.works_for(holder.as_ref(), token.as_ref())
+        let named = stores.token(token).map(|it| it.class());
+        self.settings.class.works_for(named.as_ref(), object::holder(object).as_ref())
     }
 
     /// Whether this shard works for what is made with that console token of these objects, or for the token itself.

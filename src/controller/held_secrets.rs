@@ -4,6 +4,7 @@ use super::context::Context;
 use crate::api::{ClusterConsoleToken, ConsoleToken};
 use crate::cluster;
 use crate::cluster::object;
+use crate::plan::class::ControllerClass;
 use crate::plan::identity::ObjectName;
 use crate::protocol::console_token::{ignore_missing, is_refused};
 use kube::api::ListParams;
@@ -57,10 +58,15 @@ pub async fn release_unneeded(
 
 async fn let_go_if_unnamed(context: &Context, secret: &ObjectName) -> kube::Result<()> {
     let ObjectName { namespace, name } = secret;
-    let names =
-        |it: &ConsoleToken| it.namespace().as_ref() == Some(namespace) && it.spec.secret_name() == name;
+    // The operator of another class has a finalizer of its own.
+    let is_ours = |class: Option<&str>| ControllerClass::of_spec(class) == context.settings.class;
+    let is_ours_too = |it: &ConsoleToken| is_ours(it.spec.controller_class.as_deref());
+    let names = |it: &ConsoleToken| {
+        it.namespace().as_ref() == Some(namespace) && it.spec.secret_name() == name && is_ours_too(it)
+    };
     // A pass over that console token releases the Secret.
-    if !context.stores.tokens.readers(secret, false).is_empty() {
+    let readers = context.stores.tokens.readers(secret, false);
+    if readers.iter().any(|it| context.stores.tokens.get(it).is_none_or(|it| is_ours_too(&it))) {
         return Ok(());
     }
     let tokens: Api<ConsoleToken> = object::within(&context.client, Some(namespace));
@@ -68,13 +74,16 @@ async fn let_go_if_unnamed(context: &Context, secret: &ObjectName) -> kube::Resu
         return Ok(());
     }
     if context.sees_all && *namespace == context.settings.home {
-        let names = |it: &ClusterConsoleToken| it.spec.token.secret_name() == name;
+        let names = |it: &ClusterConsoleToken| {
+            it.spec.token.secret_name() == name && is_ours(it.spec.token.controller_class.as_deref())
+        };
         let tokens: Api<ClusterConsoleToken> = Api::all(context.client.clone());
         if tokens.list(&ListParams::default()).await?.iter().any(names) {
             return Ok(());
         }
     }
     let secrets = cluster::secret::Secrets::new(context.client.clone(), namespace);
+    let secrets = secrets.of_class(&context.settings.class);
     if secrets.holding(name).await?.is_some_and(|it| it.held) {
         secrets.let_go(name).await.or_else(ignore_missing)?;
     }

@@ -136,11 +136,15 @@ impl Queues {
     /// Enqueues an object. Between two leadership periods there is no receiver; the next period starts with every
     /// object.
     pub fn enqueue<K: Listed>(&self, object: ObjectRef<Cached<K>>) {
-        self.traces.begin(K::KIND, || ObjectName {
-            namespace: object.namespace.clone().unwrap_or_default(),
-            name: object.name.clone(),
-        });
-        let _ = K::queue(self).send(object);
+        let queue = K::queue(self);
+        // Without a controller, no pass would end the trace.
+        if !queue.is_closed() {
+            self.traces.begin(K::KIND, || ObjectName {
+                namespace: object.namespace.clone().unwrap_or_default(),
+                name: object.name.clone(),
+            });
+        }
+        let _ = queue.send(object);
     }
 
     /// Enqueues a console token.

@@ -15,10 +15,9 @@ use crate::gateway::account::{Account, Listing, Permit};
 use crate::gateway::{Amendment, CreatedProviderKey, Minted, Order, Project, ProviderKeyOrder};
 use crate::plan::capability::Capabilities;
 use crate::plan::claim::Claim;
-use crate::plan::class::Absence;
 use crate::plan::credentials::Entries;
 use crate::plan::fault::Fault;
-use crate::plan::identity::{AnyToken, TokenKind, TokenRef};
+use crate::plan::identity::{AnyToken, TokenRef};
 use crate::plan::ledger::{Book, Entry, Owner, Place};
 use crate::plan::listing::{KeyId, Listed};
 use crate::plan::mints;
@@ -278,13 +277,8 @@ impl Ports for Live {
         &self.0.settings.home
     }
 
-    fn absence(&self, token: &TokenRef) -> Absence {
-        if token.kind == TokenKind::ClusterConsoleToken && !self.0.sees_all {
-            return Absence::Unshared;
-        }
-        let class = self.0.stores.token(token).map(|it| it.class());
-        let other = class.filter(|it| *it != self.0.settings.class);
-        other.map_or(Absence::Missing, Absence::OfClass)
+    fn shares_tokens(&self) -> bool {
+        self.0.sees_all
     }
 
     fn namespace_labels(&self, namespace: &str) -> Option<BTreeMap<String, String>> {
@@ -308,7 +302,9 @@ impl Ports for Live {
     }
 
     fn secrets(&self, namespace: &str) -> Secrets {
-        Secrets::new(self.0.client.clone(), namespace).watched_by(&self.0.versions)
+        Secrets::new(self.0.client.clone(), namespace)
+            .of_class(&self.0.settings.class)
+            .watched_by(&self.0.versions)
     }
 
     fn token(&self, token: &TokenRef) -> Option<AnyToken> {

@@ -24,6 +24,9 @@ const LEAST_BURST: f64 = 4.0;
 const SLOWEST: f64 = 0.2;
 /// The share of the rate that is regained in a second: about a minute from half of it, eight minutes from a hundredth.
 const REGAINED: f64 = 0.01;
+/// The shortest time between two calls that waited, as a share of the usual one: when a process that was held up makes good for
+/// it, no second has more than 1.2 times the calls.
+const CATCHING_UP: f64 = 0.86;
 /// Refusals this soon after the rate was halved are of calls that were sent before.
 const IN_FLIGHT: Duration = Duration::from_secs(1);
 
@@ -81,6 +84,8 @@ struct State {
     halved: Option<Instant>,
     tokens: f64,
     at: Instant,
+    /// When the last call went out that had waited.
+    waited: Option<Instant>,
     paused_until: Option<Timestamp>,
 }
 
@@ -134,6 +139,7 @@ impl Budget {
             halved: None,
             tokens: rate.burst,
             at: Instant::now(),
+            waited: None,
             paused_until: None,
         };
         Self { usual: rate, clock, state: Mutex::new(state) }
@@ -183,6 +189,9 @@ impl Budget {
         let wait = self.reserve(purpose)?;
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
+            while let Some(until) = self.too_soon() {
+                tokio::time::sleep_until(until).await;
+            }
             // The vendor may have asked for a pause since.
             self.lock().paused(purpose, self.clock.now())?;
         }
@@ -216,6 +225,17 @@ impl Budget {
         open && state.per_second >= self.usual.per_second && state.tokens >= self.usual.burst
     }
 
+    /// Until when a call that has waited has to wait on, because another one has just gone out. `None`: it goes out now.
+    fn too_soon(&self) -> Option<Instant> {
+        let (now, mut state) = (Instant::now(), self.lock());
+        let apart = Duration::from_secs_f64(CATCHING_UP / state.per_second);
+        let next = state.waited.map(|it| it + apart).filter(|it| *it > now);
+        if next.is_none() {
+            state.waited = Some(now);
+        }
+        next
+    }
+
     fn reserve(&self, purpose: Purpose) -> Result<Duration, Fault> {
         let mut state = self.lock();
         state.paused(purpose, self.clock.now())?;
@@ -247,6 +267,34 @@ mod tests {
             let nanos = i64::try_from(start.elapsed().as_nanos()).unwrap_or(i64::MAX);
             plus(Timestamp::UNIX_EPOCH, SignedDuration::from_nanos(nanos))
         })
+    }
+
+    /// A process that was held up for two seconds has the calls of two seconds that are due.
+    #[tokio::test(start_paused = true)]
+    async fn calls_that_are_overdue_do_not_go_out_at_once() {
+        let budget = Arc::new(Budget::new(Rate::given(50), clock()));
+        let began = Instant::now();
+        let calls: Vec<_> = (0..120)
+            .map(|_| {
+                let budget = Arc::clone(&budget);
+                tokio::spawn(async move { budget.acquire(Purpose::Ordinary).await.map(|()| began.elapsed()) })
+            })
+            .collect();
+        // All of them wait; then the clock moves while none of them runs.
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let mut at = Vec::new();
+        for call in calls {
+            at.push(call.await.unwrap().unwrap());
+        }
+        at.sort_unstable();
+        let most = at
+            .iter()
+            .map(|from| at.iter().filter(|it| (*from..*from + Duration::from_secs(1)).contains(*it)).count());
+        assert!(most.max().unwrap() <= 61, "{at:?}");
+        assert!(at.last().unwrap() <= &Duration::from_millis(4200), "and they catch up: {at:?}");
     }
 
     #[tokio::test(start_paused = true)]

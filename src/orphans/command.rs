@@ -35,8 +35,7 @@ pub struct Arguments {
     /// Only this key, by the vendor's id; may be repeated.
     #[arg(long = "key", value_name = "ID", value_parser = flags::key_id)]
     keys: Vec<String>,
-    /// Only ConsoleTokens of this controller class; when left out, those without one. With a class goes --ledger-namespace: its
-    /// operator has a ledger of its own.
+    /// Only ConsoleTokens of this controller class; when left out, those without one. Each class has a ledger of its own.
     #[arg(long, env = "KEYSMITH_CONTROLLER_CLASS", value_name = "NAME", default_value = "", hide_default_value = true, value_parser = ControllerClass::parse)]
     controller_class: ControllerClass,
     /// How to show them.
@@ -123,12 +122,17 @@ async fn survey(arguments: &Arguments) -> Result<Survey, Failure> {
             kubernetes.check_namespace("--ledger-namespace", &namespace).await?;
             namespace
         }
-        None => find_ledger(&kubernetes.client, kubernetes.namespace.clone()).await?,
+        None => {
+            find_ledger(&kubernetes.client, &arguments.controller_class, kubernetes.namespace.clone()).await?
+        }
     };
-    let home = session::home(&kubernetes, arguments.cluster_resource_namespace.clone()).await;
+    let home =
+        session::home(&kubernetes, &arguments.controller_class, arguments.cluster_resource_namespace.clone())
+            .await;
     let client = kubernetes.client;
     Ok(Survey {
-        ledger: Ledger::new(client.clone(), &namespace, Metrics::default()),
+        ledger: Ledger::new(client.clone(), &namespace, Metrics::default())
+            .of_class(&arguments.controller_class),
         session: Session {
             client,
             transport: Arc::new(transport),
@@ -136,13 +140,14 @@ async fn survey(arguments: &Arguments) -> Result<Survey, Failure> {
             endpoints,
             vendors: Vendors::default(),
             home,
+            class: arguments.controller_class.clone(),
         },
     })
 }
 
 /// The namespace of the ledger. Without the right to look into other namespaces, it is the present one or none.
-async fn find_ledger(client: &Client, default: String) -> Result<String, Failure> {
-    let found = Ledger::namespaces(client).await.unwrap_or_default();
+async fn find_ledger(client: &Client, class: &ControllerClass, default: String) -> Result<String, Failure> {
+    let found = Ledger::namespaces(client, class).await.unwrap_or_default();
     match found.as_slice() {
         [] => Ok(default),
         [namespace] => Ok(namespace.clone()),

@@ -1,6 +1,5 @@
 //! Controller classes: operators side by side, of which each works for the console tokens of its class and for what is made
-//! with them. The finalizer of an object names the class that works for it, so that cleanup does not depend on whether the
-//! console token is still there.
+//! with them. The finalizer of an object names the class that worked for it, which counts where its console token is gone.
 
 use crate::api::FINALIZER;
 use std::fmt;
@@ -22,10 +21,11 @@ impl ControllerClass {
         let fits = text.len() <= LONGEST
             && text.bytes().all(letters)
             && text.starts_with(|it: char| it.is_ascii_lowercase())
-            && !text.ends_with('-');
+            && !text.ends_with('-')
+            && !is_a_shard(text);
         (text.is_empty() || fits).then(|| Self(text.to_owned())).ok_or_else(|| {
             format!(
-                "must begin with a lower-case letter, and have lower-case letters, digits and hyphens, at most {LONGEST}"
+                "must begin with a lower-case letter, have lower-case letters, digits and hyphens, at most {LONGEST}, and not end like -1-of-2"
             )
         })
     }
@@ -43,11 +43,11 @@ impl ControllerClass {
         })
     }
 
-    /// Whether an operator of this class works for an object. `holder`: the class whose finalizer it has. `token`: the
-    /// class of the console token that it names or is, if that exists. Without both, the operator without a class says
-    /// what is missing.
-    pub fn works_for(&self, holder: Option<&Self>, token: Option<&Self>) -> bool {
-        holder.or(token).map_or(self.is_none(), |it| it == self)
+    /// Whether an operator of this class works for an object. `token`: the class of the console token that it names or is, if
+    /// that exists. `holder`: the class whose finalizer it has; anyone who may edit the object can write that, so it counts
+    /// without a console token only. Without both, the operator without a class says what is missing.
+    pub fn works_for(&self, token: Option<&Self>, holder: Option<&Self>) -> bool {
+        token.or(holder).map_or(self.is_none(), |it| it == self)
     }
 
     /// Whether it is that of an operator without a class.
@@ -58,15 +58,6 @@ impl ControllerClass {
     /// The name; empty for an operator without a class.
     pub fn name(&self) -> &str {
         &self.0
-    }
-
-    /// The operator of this class, for people.
-    pub fn operator(&self) -> String {
-        if self.is_none() {
-            "the operator without a class".to_owned()
-        } else {
-            format!("the operator of class {self}")
-        }
     }
 
     /// The finalizer of an operator of this class.
@@ -80,15 +71,11 @@ impl ControllerClass {
     }
 }
 
-/// Why there is no such console token for an operator.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Absence {
-    /// It does not exist.
-    Missing,
-    /// This operator uses no ClusterConsoleTokens, because it does not watch all namespaces.
-    Unshared,
-    /// The operator of that class works with it.
-    OfClass(ControllerClass),
+/// Whether a name ends as the Lease of a shard does, such as `x-1-of-2`: that of shard 1/2 of class `x`.
+fn is_a_shard(name: &str) -> bool {
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
+    let index = |text: &str| number(text.rsplit('-').next().unwrap_or_default());
+    name.rsplit_once("-of-").is_some_and(|(before, count)| number(count) && index(before))
 }
 
 impl fmt::Display for ControllerClass {
@@ -111,9 +98,18 @@ mod tests {
             assert_eq!(class(name).name(), name);
         }
         // A class that begins with a digit could be taken for a shard.
-        for name in
-            ["1-of-2", "Canary", "canary-", "-canary", "a b", "a/b", "a.b", "ä", &"a".repeat(LONGEST + 1)]
-        {
+        for name in [
+            "1-of-2",
+            "x-1-of-2",
+            "Canary",
+            "canary-",
+            "-canary",
+            "a b",
+            "a/b",
+            "a.b",
+            "ä",
+            &"a".repeat(LONGEST + 1),
+        ] {
             assert!(ControllerClass::parse(name).is_err(), "{name}");
         }
     }
@@ -135,13 +131,14 @@ mod tests {
             (None, None, &none),
             (None, Some(&canary), &canary),
             (None, Some(&none), &none),
-            // What was made under one class stays with it, whatever became of the console token.
+            // What was made under one class stays with it while there is no console token.
             (Some(&canary), None, &canary),
-            (Some(&canary), Some(&none), &canary),
-            (Some(&none), Some(&canary), &none),
+            // A finalizer that a person wrote takes nothing away from the operator of the console token.
+            (Some(&canary), Some(&none), &none),
+            (Some(&none), Some(&canary), &canary),
         ] {
             let workers: Vec<_> =
-                [&none, &canary].into_iter().filter(|it| it.works_for(holder, token)).collect();
+                [&none, &canary].into_iter().filter(|it| it.works_for(token, holder)).collect();
             assert_eq!(workers, [expected], "{holder:?} {token:?}");
         }
     }

@@ -260,9 +260,13 @@ pub fn check_mint(
     let Some(issuer) = issuer else {
         let message = match token {
             AnyToken::Namespaced(_) => {
-                format!("ConsoleToken {name} does not exist in this namespace; create it")
+                format!(
+                    "ConsoleToken {name} does not exist in this namespace, or has another controllerClass; create it"
+                )
             }
-            AnyToken::Cluster(_) => format!("ClusterConsoleToken {name} does not exist; create it"),
+            AnyToken::Cluster(_) => format!(
+                "ClusterConsoleToken {name} does not exist, or has another controllerClass; create it"
+            ),
         };
         return Err(SpecError {
             reason: Reason::ConsoleTokenMissing,

@@ -14,7 +14,6 @@ use crate::gateway::account::Listing;
 use crate::gateway::{Amendment, CreatedProviderKey, Minted, Order, Project, ProviderKeyOrder};
 use crate::plan::capability::Capabilities;
 use crate::plan::claim::Claim;
-use crate::plan::class::Absence;
 use crate::plan::fault::Fault;
 use crate::plan::identity::{AnyToken, TokenRef};
 use crate::plan::ledger::{Book, Entry, Place};
@@ -189,8 +188,8 @@ pub trait Ports: Clone + 'static {
     async fn lose_patience(&self, time: Duration);
     /// The namespace of the Secrets of ClusterConsoleTokens, usually the operator's own.
     fn home(&self) -> &str;
-    /// Why there is no such console token for this operator.
-    fn absence(&self, token: &TokenRef) -> Absence;
+    /// Whether this operator uses ClusterConsoleTokens: it watches all namespaces.
+    fn shares_tokens(&self) -> bool;
     /// Labels of a namespace. `None`: they are not known.
     fn namespace_labels(&self, namespace: &str) -> Option<BTreeMap<String, String>>;
     /// The cluster, which is in every mark.

@@ -65,7 +65,7 @@ impl<P: ProjectPorts> ProjectPass<P> {
             return self.settle(self.status(), &words::suspended()).await;
         }
         let Some(token) = self.ports.token(&self.token()) else {
-            let verdict = report::token::missing(&self.token(), &self.ports.absence(&self.token()));
+            let verdict = report::token::missing(&self.token(), self.ports.shares_tokens());
             return self.settle(self.status(), &verdict).await;
         };
         let capabilities = self.ports.capabilities(&token.spec().vendor);

@@ -113,6 +113,9 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
     }
 
     async fn apply(&mut self) -> Result<Pass, Error> {
+        if !self.ports.caches_filled() {
+            return Ok(Pass::Stale);
+        }
         // The finalizer comes before anything that may fail: without it, a deletion would leave provider keys at the
         // vendor.
         if let Some(claim) = provider_key::hold(&self.facts(SignedDuration::ZERO))
@@ -120,11 +123,8 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         {
             return Ok(pass);
         }
-        if !self.ports.caches_filled() {
-            return Ok(Pass::Stale);
-        }
         let Some(token) = self.token() else {
-            let verdict = text::token::missing(&self.token_ref(), &self.ports.absence(&self.token_ref()));
+            let verdict = text::token::missing(&self.token_ref(), self.ports.shares_tokens());
             return self.publish(self.status(), &verdict.still_ready(self.is_stored())).await;
         };
         let capabilities = self.ports.capabilities(&token.spec().vendor).filter(|it| it.provider_keys);

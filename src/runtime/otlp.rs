@@ -13,6 +13,7 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tracing::Subscriber;
 use tracing_subscriber::Layer;
@@ -22,6 +23,8 @@ use url::Url;
 
 /// Where a collector takes traces, below its endpoint.
 const PATH: &str = "v1/traces";
+/// How long a batch may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Most of a collector's answer that is read.
 const ANSWER: usize = 64 * 1024;
 
@@ -111,7 +114,11 @@ impl HttpClient for Client {
     async fn send_bytes(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         request.extensions_mut().insert(AtMost(ANSWER));
         let transport = Arc::clone(&self.transport);
-        let sent = self.handle.spawn(async move { transport.send(request).await }).await?;
+        let sent = tokio::time::timeout(PATIENCE, async move { transport.send(request).await });
+        let Ok(sent) = self.handle.spawn(sent).await? else {
+            self.tell(Some(format!("no answer for {} s", PATIENCE.as_secs())));
+            return Err("the collector does not answer".into());
+        };
         match sent {
             Ok(answer) if answer.status().is_success() => {
                 self.tell(None);

@@ -7,6 +7,7 @@ use crate::cli::network::NetworkArguments;
 use crate::gateway::account::Listing;
 use crate::gateway::{Rank, Vendors};
 use crate::output::Failure;
+use crate::plan::class::ControllerClass;
 use crate::plan::identity::{AnyToken, TokenRef};
 use crate::runtime::clock::Clock;
 use clap::Args;
@@ -28,7 +29,7 @@ pub struct AskArguments {
 }
 
 impl AskArguments {
-    /// The session with which to ask; `None`: nobody is to be asked.
+    /// The session with which to ask; `None`: no vendor is to be asked.
     pub async fn session(&self, kubernetes: &Kubernetes) -> Result<Option<Session>, Failure> {
         if !self.ask_vendors {
             return Ok(None);
@@ -40,7 +41,9 @@ impl AskArguments {
             clock: Clock::system(),
             endpoints,
             vendors: Vendors::default(),
-            home: home(kubernetes, self.cluster_resource_namespace.clone()).await,
+            home: home(kubernetes, &ControllerClass::default(), self.cluster_resource_namespace.clone())
+                .await,
+            class: ControllerClass::default(),
         }))
     }
 }

@@ -6,6 +6,7 @@ use crate::cli::flags;
 use crate::cli::network::NetworkArguments;
 use crate::gateway::Vendors;
 use crate::output::{Failure, WrongFlag, print, tell};
+use crate::plan::class::ControllerClass;
 use crate::plan::usage::Span;
 use crate::runtime::clock::Clock;
 use crate::session::kubeconfig::ClusterArguments;
@@ -77,7 +78,8 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     if let Some(namespace) = &choice.namespace {
         kubernetes.check_namespace("--namespace", namespace).await?;
     }
-    let home = session::home(&kubernetes, arguments.cluster_resource_namespace).await;
+    let home =
+        session::home(&kubernetes, &ControllerClass::default(), arguments.cluster_resource_namespace).await;
     let client = kubernetes.client;
     let session = Session {
         client,
@@ -86,6 +88,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         endpoints,
         vendors: Vendors::default(),
         home,
+        class: ControllerClass::default(),
     };
     let reading = read(&session, &choice, &span).await?;
     let by = &arguments.by;

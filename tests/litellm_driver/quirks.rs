@@ -51,7 +51,7 @@ async fn a_token_of_lower_rank_lists_nothing_instead_of_a_shorter_listing() {
         let rank = driver.rank().await;
         match &rank {
             Ok(rank) => {
-                assert_eq!((sees, rank.unwrap().lacks.is_none()), (true, changes), "{token}: {rank:?}")
+                assert_eq!((sees, rank.unwrap().lacks.is_none()), (true, changes), "{token}: {rank:?}");
             }
             Err(fault) => assert!(!sees && fault.kind == FaultKind::Forbidden, "{token}: {fault}"),
         }

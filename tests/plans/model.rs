@@ -21,7 +21,6 @@ use keysmith::gateway::account::Listing;
 use keysmith::gateway::{Amendment, CreatedProviderKey, Minted, Order, Project, ProviderKeyOrder};
 use keysmith::plan::capability::Capabilities;
 use keysmith::plan::claim::Claim;
-use keysmith::plan::class::Absence;
 use keysmith::plan::drift::Field;
 use keysmith::plan::fault::{Fault, FaultKind};
 use keysmith::plan::identity::{AnyToken, TokenRef};
@@ -348,8 +347,8 @@ impl Ports for Model {
         NAMESPACE
     }
 
-    fn absence(&self, _: &TokenRef) -> Absence {
-        Absence::Unshared
+    fn shares_tokens(&self) -> bool {
+        false
     }
 
     fn namespace_labels(&self, _: &str) -> Option<BTreeMap<String, String>> {

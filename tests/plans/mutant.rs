@@ -18,7 +18,6 @@ use keysmith::gateway::account::Listing;
 use keysmith::gateway::{Amendment, CreatedProviderKey, Minted, Order, Project, ProviderKeyOrder};
 use keysmith::plan::capability::Capabilities;
 use keysmith::plan::claim::Claim;
-use keysmith::plan::class::Absence;
 use keysmith::plan::fault::{self, Fault};
 use keysmith::plan::identity::{AnyToken, TokenRef};
 use keysmith::plan::ledger::{Book, Entry, Place};
@@ -429,8 +428,8 @@ impl Ports for Tampered {
         self.model.home()
     }
 
-    fn absence(&self, token: &TokenRef) -> Absence {
-        self.model.absence(token)
+    fn shares_tokens(&self) -> bool {
+        self.model.shares_tokens()
     }
 
     fn namespace_labels(&self, namespace: &str) -> Option<BTreeMap<String, String>> {

@@ -21,7 +21,6 @@ use keysmith::gateway::account::Listing;
 use keysmith::gateway::{Amendment, CreatedProviderKey, Minted, Order, Project, ProviderKeyOrder};
 use keysmith::plan::capability::Capabilities;
 use keysmith::plan::claim::Claim;
-use keysmith::plan::class::Absence;
 use keysmith::plan::credentials::Entries;
 use keysmith::plan::fault::Fault;
 use keysmith::plan::identity::{AnyToken, TokenRef};
@@ -291,8 +290,8 @@ impl Ports for ProviderModel {
         NAMESPACE
     }
 
-    fn absence(&self, _: &TokenRef) -> Absence {
-        Absence::Unshared
+    fn shares_tokens(&self) -> bool {
+        false
     }
 
     fn namespace_labels(&self, _: &str) -> Option<BTreeMap<String, String>> {

@@ -24,6 +24,10 @@ const WRITES: Duration = Duration::from_millis(200);
 /// The last namespace of each account has this many keys, the first one all the others.
 const MODEST: usize = 1;
 
+fn number(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap())
+}
+
 /// A key that is to be replaced.
 #[derive(Clone, Copy)]
 struct Key {
@@ -138,7 +142,7 @@ async fn a_million_keys_are_replaced_at_the_rate_of_their_accounts_and_in_the_or
     assert_eq!(stage.gate.waiting(), 0);
 
     let seconds = called.iter().map(|it| it.at).max().unwrap().as_secs_f64();
-    let at_best = (KEYS / ACCOUNTS) as f64 / f64::from(RATE);
+    let at_best = number(KEYS / ACCOUNTS) / f64::from(RATE);
     assert!(seconds <= at_best * 1.05, "{seconds} s for what takes {at_best} s at the rate of the accounts");
     let mut busiest: HashMap<(usize, u64), u32> = HashMap::new();
     for one in &called {
@@ -178,7 +182,7 @@ async fn no_more_passes_run_at_once_than_the_limit_of_all_accounts() {
     assert_eq!(stage.most.load(Ordering::Relaxed), limits.all);
     // A pass of 0.2 s for each of 256 places: what the places permit is used.
     let seconds = called.iter().map(|it| it.at).max().unwrap().as_secs_f64();
-    let at_best = KEYS as f64 / limits.all as f64 * WRITES.as_secs_f64();
+    let at_best = number(KEYS) / number(limits.all) * WRITES.as_secs_f64();
     assert!(seconds <= at_best * 1.05, "{seconds} s for what takes {at_best} s with {} places", limits.all);
     let of_account =
         |account: usize| called.iter().filter(move |it| it.key.account == account).map(|it| it.at);

@@ -5,6 +5,7 @@ use crate::support::vendor::InProcess;
 use crate::support::world::World;
 use bytes::Bytes;
 use keysmith::emulator::{Seed, VendorId};
+use keysmith::plan::class::ControllerClass;
 use keysmith::plan::token::Endpoints;
 use keysmith::plan::usage::Span;
 use keysmith::session::Session;
@@ -203,6 +204,7 @@ async fn spending_is_reported(world: &World) {
         clock: world.clock.clone(),
         endpoints: Endpoints::parse([ADDRESSES.1]).unwrap(),
         vendors: world.vendors,
+        class: ControllerClass::default(),
     };
     let choice = Choice { namespace: Some(world.namespace.clone()), ..Choice::default() };
     // A vendor that is asked for whole seconds need not count the present second.

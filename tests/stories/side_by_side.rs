@@ -143,7 +143,7 @@ pub async fn keys_that_one_class_left_on_purpose_are_no_orphans_of_the_other(wor
     plain.stop().await;
 }
 
-pub async fn what_was_made_under_a_class_stays_with_its_operator(world: &mut World) {
+pub async fn what_is_made_with_a_token_follows_it_to_another_class(world: &mut World) {
     world.stop().await;
     let (plain, canary) = (plain(world).await, canary(world).await);
     tokens(world).await;
@@ -163,17 +163,51 @@ pub async fn what_was_made_under_a_class_stays_with_its_operator(world: &mut Wor
     world.create("ConsoleToken", "edgee", of_class).await;
     world.ready("ConsoleToken", "edgee").await;
     let plain = self::plain(world).await;
-    let message = world.reason("GatewayApiKey", "one", "ConsoleTokenMissing").await;
-    assert!(
-        message.contains("ConsoleToken edgee") && message.contains("the operator of class canary"),
-        "{message}"
-    );
-    assert_eq!(world.creations(), 1);
-    assert!(world.accepts(&secret), "the key works on");
-    let annotation = json!({"metadata": {"annotations": {"keysmith.dev/force-orphan": "yes"}}});
-    world.edit("GatewayApiKey", "one", annotation).await.unwrap();
+    // To the other operator, the key is that of another cluster: it leaves it as it is.
+    let message = world.reason("GatewayApiKey", "one", "OwnershipConflict").await;
+    assert!(message.contains("another cluster") && message.contains("nothing is changed"), "{message}");
+    assert!(world.creations() == 1 && world.accepts(&secret), "the key works on");
+    // A finalizer that a person writes takes nothing away from the operator of the console token.
+    let forged = json!({"metadata": {"finalizers": ["keysmith.dev/cleanup-nobody"],
+        "annotations": {"keysmith.dev/force-orphan": "yes"}}});
+    world.edit("GatewayApiKey", "one", forged).await.unwrap();
     world.delete("GatewayApiKey", "one").await;
     world.gone("GatewayApiKey", "one").await;
+    canary.stop().await;
+    plain.stop().await;
+}
+
+/// Two operators whose ClusterConsoleTokens have their Secrets in namespaces of their own.
+pub async fn the_secrets_of_shared_tokens_are_held_by_their_own_operator(world: &mut World) {
+    world.stop().await;
+    world.everywhere = true;
+    let plain = world
+        .replica_with("plain", Metrics::default(), |settings| "elsewhere".clone_into(&mut settings.home));
+    let plain = plain.await;
+    until_it_leads(world, &plain).await;
+    let canary = world.replica_with(CANARY, Metrics::default(), |settings| {
+        settings.class = class();
+        settings.home.clone_from(&world.namespace);
+    });
+    let canary = canary.await;
+    until_it_leads(world, &canary).await;
+    tokens(world).await;
+    let shared = json!({"controllerClass": CANARY, "allowedNamespaces": {"names": [world.namespace]}});
+    world.create("ClusterConsoleToken", "shared", merged(world.token_spec(), shared)).await;
+    let reference = json!({"consoleTokenRef": {"name": "shared", "kind": "ClusterConsoleToken"}});
+    world.create("GatewayApiKey", "one", merged(key_spec(json!({})), reference)).await;
+    world.ready("GatewayApiKey", "one").await;
+    let held = async || {
+        let secret = world.secrets().get("edgee-console").await.unwrap();
+        secret.finalizers().iter().any(|it| it == "keysmith.dev/token-in-use-canary")
+    };
+    world
+        .eventually("its Secret is held", async || if held().await { Ok(()) } else { Err(String::new()) })
+        .await;
+    let version = async || world.secrets().get("edgee-console").await.unwrap().metadata.resource_version;
+    let before = version().await;
+    world.pass(Duration::from_secs(900), Duration::ZERO).await;
+    assert!(held().await && version().await == before, "the operators do not write it in turns");
     canary.stop().await;
     plain.stop().await;
 }

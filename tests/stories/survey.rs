@@ -9,6 +9,7 @@ use crate::support::world::{World, merged};
 use jiff::SignedDuration;
 use keysmith::cluster::ledger::Ledger;
 use keysmith::orphans::{Choice, Removal, Row, Survey, table};
+use keysmith::plan::class::ControllerClass;
 use keysmith::plan::ledger::Entry;
 use keysmith::plan::naming::{ClusterId, Mark};
 use keysmith::plan::token::Endpoints;
@@ -26,6 +27,7 @@ pub fn session(world: &World) -> Session {
         clock: world.clock.clone(),
         endpoints: Endpoints::parse(["http://emulator.test"]).unwrap(),
         vendors: world.vendors,
+        class: ControllerClass::default(),
     }
 }
 
@@ -120,7 +122,10 @@ pub async fn without_a_ledger_nothing_is_removed(world: &mut World) {
         if shows_age { "it is older than the ledger" } else { "the vendor does not say when it was made" };
     assert!(findings.rows[0].why.contains(doubt), "{:?}", findings.rows);
     assert_eq!(survey(world).remove(&findings.rows[0], &findings).await.unwrap(), Removal::Removed);
-    assert_eq!(Ledger::namespaces(&world.user).await.unwrap(), std::slice::from_ref(&world.ledger_namespace));
+    assert_eq!(
+        Ledger::namespaces(&world.user, &ControllerClass::default()).await.unwrap(),
+        std::slice::from_ref(&world.ledger_namespace)
+    );
 }
 
 pub async fn a_survey_keeps_to_its_selection_and_names_the_tokens_that_did_not_answer(world: &mut World) {

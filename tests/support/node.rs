@@ -230,7 +230,7 @@ impl Node {
             if let Some(running) = running {
                 let (address, name, namespace) = (&running.address, service.name_any(), &self.namespace);
                 let names = format!("{name} {name}.{namespace} {name}.{namespace}.svc");
-                lines += &format!("{address} {names}\n");
+                lines.extend([address.as_str(), " ", &names, "\n"]);
             }
         }
         Ok(lines)

@@ -20,13 +20,13 @@ fn overlap(until: Timestamp, tells_use: bool, now: Timestamp) -> String {
             clock(until)
         ),
         (false, false) => format!(
-            "the old key works beside the new one until {}, and is revoked then, whether it is used or not: applications have to read the Secret before",
+            "the old key works beside the new one until {}, and is revoked after that, whether it is used or not: applications have to read the Secret before",
             clock(until)
         ),
         (true, true) => {
-            "the old key is still used, and works on within spec.rotation.maxOverlap at most".to_owned()
+            "the overlap is over: the old key works on while it is used, within spec.rotation.maxOverlap, or until it can be revoked".to_owned()
         }
-        (true, false) => "the overlap is over, and the old key is about to be revoked".to_owned(),
+        (true, false) => "the overlap is over: the old key is revoked as soon as that can be done".to_owned(),
     }
 }
 

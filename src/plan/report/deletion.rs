@@ -44,12 +44,17 @@ fn next(token: &str, next: Option<Timestamp>) -> String {
     }
 }
 
-/// The verdict while the deletion of a GatewayApiKey is blocked.
-pub fn blocked(why: &str, token: &str, retry: Option<Timestamp>, status: &GatewayApiKeyStatus) -> Verdict {
+/// The verdict while the deletion of a GatewayApiKey is blocked. `leaked`: whether a leak is open.
+pub fn blocked(
+    why: &str,
+    token: &str,
+    retry: Option<Timestamp>,
+    (status, leaked): (&GatewayApiKeyStatus, bool),
+) -> Verdict {
     let next = next(token, retry);
     let message = match keys(status) {
         // A leaked key is revoked whatever the policy says.
-        Some(keys) if status.previous.iter().any(|it| it.leaked) => format!(
+        Some(keys) if leaked => format!(
             "{keys} cannot be removed at the vendor: {why}; {next}; a leaked key is revoked whatever spec.deletionPolicy says: to delete the \
              resource all the same and leave {keys} WORKING at the vendor, set the annotation keysmith.dev/force-orphan=yes"
         ),

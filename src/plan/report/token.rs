@@ -1,8 +1,7 @@
 //! Messages about ConsoleTokens, and about resources that wait for one.
 
-use super::super::class::Absence;
 use super::super::fault::{Fault, FaultKind};
-use super::super::identity::{AnyToken, TokenRef};
+use super::super::identity::{AnyToken, TokenKind, TokenRef};
 use super::super::spec_error::SpecError;
 use super::{Notice, clock, on_the_way};
 use crate::api::{EventReason, Reason, Verdict};
@@ -69,25 +68,18 @@ pub fn never_minted() -> Verdict {
     Verdict::reconciling(Reason::Deleting, "no token is left at the vendor; this resource goes next")
 }
 
-/// There is no such console token for the operator of a resource.
-pub fn missing(token: &TokenRef, absence: &Absence) -> Verdict {
-    if *absence == Absence::Unshared {
+/// The console token of a resource does not exist. `shares`: whether this operator uses ClusterConsoleTokens.
+pub fn missing(token: &TokenRef, shares: bool) -> Verdict {
+    if token.kind == TokenKind::ClusterConsoleToken && !shares {
         let message = "this operator watches listed namespaces only (--namespaces; chart: namespaces), and uses no ClusterConsoleTokens; name a ConsoleToken of this \
                        namespace in another resource, and delete this one";
         return SpecError::unsupported("spec.consoleTokenRef.kind", message).verdict();
     }
     let place = token.namespace.as_ref().map(|it| format!(" in namespace {it}")).unwrap_or_default();
-    let titled = token.titled();
-    let message = match absence {
-        Absence::OfClass(class) => format!(
-            "spec.consoleTokenRef.name: {titled}{place} is for {}, and this resource was made by another one, whose keys it has; delete the \
-             token, and create one of the former controllerClass",
-            class.operator()
-        ),
-        _ => format!(
-            "spec.consoleTokenRef.name: there is no {titled}{place}; create it, Keysmith then goes on by itself"
-        ),
-    };
+    let message = format!(
+        "spec.consoleTokenRef.name: there is no {}{place}; create it, Keysmith then goes on by itself",
+        token.titled()
+    );
     Verdict::waiting(Reason::ConsoleTokenMissing, message)
 }
 

@@ -100,9 +100,9 @@ impl<P: TokenPorts> TokenPass<P> {
     pub(super) async fn release_unless_shared(&self) -> Result<(), Error> {
         let (name, uid) = (self.token.spec().secret_name(), self.token.uid());
         let place = self.home();
-        let shares = |it: &AnyToken| {
-            it.uid() != uid && it.spec().secret_name() == name && home(it, &self.ports) == place
-        };
+        // The operator of another class has a finalizer of its own.
+        let is_here = |it: &AnyToken| home(it, &self.ports) == place && it.class() == self.token.class();
+        let shares = |it: &AnyToken| it.uid() != uid && it.spec().secret_name() == name && is_here(it);
         for other in self.ports.tokens(shares) {
             if !self.ports.dependants(&other.reference()).await?.is_empty() {
                 return Ok(());

@@ -302,9 +302,11 @@ impl<P: KeyPorts> KeyPass<P> {
         let token = self.token_ref().titled();
         let next = retry.as_ref().map(|(_, next)| *next);
         let lost = self.token_state().filter(|it| it.lost).and_then(|it| it.ready.err());
-        let verdict = match &lost {
-            Some(why) => report::deletion::hopeless(why),
-            None => report::deletion::blocked(why, &token, next, &self.status()),
+        let verdict = if let Some(why) = &lost {
+            report::deletion::hopeless(why)
+        } else {
+            let status = self.status();
+            report::deletion::blocked(why, &token, next, (&status, self.leak_is_open(&status)))
         };
         let permitted = limits::may_force_orphan(self.token().as_ref());
         let verdict = if permitted { verdict } else { report::deletion::unforced(&verdict, &token) };

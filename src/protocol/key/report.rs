@@ -334,7 +334,7 @@ impl<P: KeyPorts> KeyPass<P> {
 
     /// The ConsoleToken does not exist; its creation enqueues this key.
     pub(super) async fn without_token(&mut self) -> Result<Pass, Error> {
-        let verdict = report::token::missing(&self.token_ref(), &self.ports.absence(&self.token_ref()));
+        let verdict = report::token::missing(&self.token_ref(), self.ports.shares_tokens());
         self.held_up(&verdict).await
     }
 

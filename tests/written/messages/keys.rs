@@ -301,14 +301,21 @@ fn tell(book: &mut Book, notice: Option<keysmith::plan::report::Notice>) {
 
 pub fn deletion(book: &mut Book) {
     let refused = Fault::without_effect(FaultKind::TokenRefused).to_string();
-    book.ready(&deletion::blocked(&refused, "ConsoleToken edgee", None, &status()));
+    for leaked in [false, true] {
+        book.ready(&deletion::blocked(&refused, "ConsoleToken edgee", None, (&status(), leaked)));
+    }
     book.ready(&deletion::blocked(
         "could not revoke the key: the vendor failed (503)",
         "ConsoleToken edgee",
         Some(at(5)),
-        &status(),
+        (&status(), false),
     ));
-    book.ready(&deletion::blocked(&refused, "ConsoleToken edgee", None, &GatewayApiKeyStatus::default()));
+    book.ready(&deletion::blocked(
+        &refused,
+        "ConsoleToken edgee",
+        None,
+        (&GatewayApiKeyStatus::default(), false),
+    ));
     book.ready(&deletion::hopeless(
         "Secret edgee-console is gone and cannot come back, because the namespace is being deleted",
     ));

@@ -5,7 +5,6 @@ use keysmith::api::condition::{self, LOW_BALANCE, USAGE_READ};
 use keysmith::api::console_token::{AccountCandidate, ConsoleTokenAccount};
 use keysmith::api::{ConsoleToken, EventReason, Reason, Verdict};
 use keysmith::plan::account::{self, Judgement};
-use keysmith::plan::class::{Absence, ControllerClass};
 use keysmith::plan::fault::{Fault, FaultKind, Unreachable};
 use keysmith::plan::identity::{AnyToken, TokenRef};
 use keysmith::plan::listing::{KeyId, Listed, Shown};
@@ -81,12 +80,10 @@ pub fn ready(book: &mut Book) {
     book.ready(&deletion::token_in_use(&["GatewayApiKey checkout".to_owned()], None).still_ready(true));
     let lost = token::lost(&given());
     book.ready(&deletion::token_in_use(&["GatewayApiKey checkout".to_owned()], Some(&lost)));
-    book.ready(&words::missing(&reference(), &Absence::Missing));
-    let class = ControllerClass::parse("canary").unwrap();
-    book.ready(&words::missing(&reference(), &Absence::OfClass(class)));
+    book.ready(&words::missing(&reference(), true));
     book.ready(&words::not_ready(&reference(), &refused.to_string(), true));
-    book.ready(&words::missing(&TokenRef::shared("edgee"), &Absence::Missing));
-    book.ready(&words::missing(&TokenRef::shared("edgee"), &Absence::Unshared));
+    book.ready(&words::missing(&TokenRef::shared("edgee"), true));
+    book.ready(&words::missing(&TokenRef::shared("edgee"), false));
     book.ready(&token::cluster_tokens_only().verdict());
     conditions(book);
 }
