@@ -129,6 +129,8 @@ macro_rules! demos {
             let folder = plane::folder().join(concat!("demo-", $vendor));
             let mut command = Command::new("bash");
             command.args([demo, "up"]).env("VENDOR", $vendor).env("ONCE", "1").env("KEYSMITH_DEMO_DIR", &folder);
+            // What the demo builds takes the place of the binary that the other tests run.
+            command.env("KEYSMITH_DEMO_FEATURES", "otlp");
             let output = command.stdin(std::process::Stdio::null()).output().unwrap();
             let text = String::from_utf8_lossy(&output.stdout);
             let err = String::from_utf8_lossy(&output.stderr);
