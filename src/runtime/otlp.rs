@@ -114,7 +114,8 @@ impl HttpClient for Client {
     async fn send_bytes(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         request.extensions_mut().insert(AtMost(ANSWER));
         let transport = Arc::clone(&self.transport);
-        let sent = tokio::time::timeout(PATIENCE, async move { transport.send(request).await });
+        // Made on the runtime, too: a timer needs one.
+        let sent = async move { tokio::time::timeout(PATIENCE, transport.send(request)).await };
         let Ok(sent) = self.handle.spawn(sent).await? else {
             self.tell(Some(format!("no answer for {} s", PATIENCE.as_secs())));
             return Err("the collector does not answer".into());
