@@ -243,8 +243,7 @@ impl Survey {
     }
 
     async fn ask(&self, token: &AnyToken) -> Result<Asked, String> {
-        let account = self.session.connect(token).await?;
-        let listing = account.probe().await.map_err(|fault| fault.to_string())?;
+        let (account, listing) = self.session.ask(token).await?;
         Ok(Asked { place: self.session.vendors.place(token), account, listing })
     }
 }

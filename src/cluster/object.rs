@@ -177,7 +177,8 @@ pub async fn claim<K: Managed>(
     client: &Client,
     class: &ControllerClass,
     object: &K,
-    (claim, identity): (&Claim, &Identity),
+    claim: &Claim,
+    identity: &Identity,
 ) -> kube::Result<K> {
     let mut finalizers = object.finalizers().to_vec();
     // A finalizer cannot be added to an object that is being deleted. That of another class is of the operator that worked for

@@ -88,8 +88,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         class: ControllerClass::default(),
     };
     let refused = |why: String| format!("{} {reference}: {}", reference.kind.name(), printable(&why));
-    let account = session.connect(&token).await.map_err(refused)?;
-    let listing = account.probe().await.map_err(|fault| refused(fault.to_string()))?;
+    let (account, listing) = session.ask(&token).await.map_err(refused)?;
     let absent: Vec<_> =
         arguments.keys.iter().filter(|id| !listing.keys.iter().any(|it| it.id.0 == **id)).collect();
     if let Some(id) = absent.first() {

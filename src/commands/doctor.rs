@@ -6,13 +6,14 @@ use crate::api::{self, GROUP};
 use crate::cluster::{is_missing, sentence};
 use crate::columns::printable;
 use crate::gateway::Rank;
+use crate::gateway::account::Listing;
 use crate::output::{Failure, print};
 use crate::plan::class::ControllerClass;
 use crate::plan::identity::AnyToken;
 use crate::plan::naming::Mark;
 use crate::runtime::clock::Clock;
 use crate::session::kubeconfig::{ClusterArguments, shown};
-use crate::session::vendors::{Answer, AskArguments};
+use crate::session::vendors::AskArguments;
 use crate::session::{Kubernetes, Session, objects};
 use clap::Args;
 use jiff::fmt::rfc2822;
@@ -27,6 +28,7 @@ use kube::client::Body;
 use kube::{Api, Client, ResourceExt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Exit code: something needs attention.
 const ATTENTION: u8 = 3;
@@ -300,7 +302,7 @@ async fn tokens(client: &Client, session: Option<&Session>, classes: &BTreeSet<S
     let mut checks = Vec::new();
     for found in found {
         let answer = match (session, &found.token) {
-            (Some(session), Some(token)) => Some(session.ask(token).await),
+            (Some(session), Some(token)) => Some(ask(session, token).await),
             _ => None,
         };
         let stranded = found.token.as_ref().map(AnyToken::class);
@@ -311,6 +313,19 @@ async fn tokens(client: &Client, session: Option<&Session>, classes: &BTreeSet<S
         });
     }
     checks
+}
+
+/// What a vendor answers to a console token.
+struct Answer {
+    listing: Arc<Listing>,
+    /// The token's rank, where the vendor has several.
+    rank: Option<Rank>,
+}
+
+async fn ask(session: &Session, token: &AnyToken) -> Result<Answer, String> {
+    let (account, listing) = session.ask(token).await?;
+    let rank = account.rank().await.map_err(|fault| fault.to_string())?;
+    Ok(Answer { listing, rank })
 }
 
 /// A console token of a class that no operator has.

@@ -111,24 +111,25 @@ impl Process {
     /// Whether this operator works for an object, by its class and its shard.
     pub fn works_for<K: Subject>(&self, stores: &Stores, object: &K) -> bool {
         let token = object.token_or_self();
-        self.is_of_this_class(stores, object, &token) && self.is_of_this_shard(stores, &token)
-    }
-
-    fn is_of_this_class<K: Subject>(&self, stores: &Stores, object: &K, token: &TokenRef) -> bool {
-        let named = stores.token(token).map(|it| it.class());
-        self.settings.class.works_for(named.as_ref(), object::holder(object).as_ref())
+        let named = stores.token(&token);
+        let class = named.as_ref().map(AnyToken::class);
+        self.settings.class.works_for(class.as_ref(), object::holder(object).as_ref())
+            && self.is_of_this_shard(stores, token, named)
     }
 
     /// Whether this shard works for what is made with that console token of these objects, or for the token itself.
-    fn is_of_this_shard(&self, stores: &Stores, token: &TokenRef) -> bool {
+    fn is_of_this_shard(&self, stores: &Stores, token: TokenRef, named: Option<AnyToken>) -> bool {
         let shard = self.settings.shard;
         if shard.is_whole() {
             return true;
         }
         // A minted token is made, proven and replaced with its issuer.
         let issuer = |it: &AnyToken| Some(token.sibling(&it.spec().mint.as_ref()?.issuer_ref.name));
-        let issuer = stores.token(token).as_ref().and_then(issuer).unwrap_or_else(|| token.clone());
-        match stores.token(&issuer) {
+        let (issuer, issuing) = match named.as_ref().and_then(issuer) {
+            Some(issuer) => (issuer.clone(), stores.token(&issuer)),
+            None => (token, named),
+        };
+        match issuing {
             Some(found) => shard.works_at(&self.settings.vendors.division(&found)),
             None => shard.works_for(&issuer),
         }
@@ -185,7 +186,8 @@ impl Context {
         Mark::new(&self.cluster, &object.uid().unwrap_or_default())
     }
 
-    /// That console token, if it can be decoded and is of the class of this operator. One that a pass has let go is gone, although the cache may still show it:
+    /// That console token, if it can be decoded and is of the class of this operator. One that a pass has let go is gone,
+    /// although the cache may still show it:
     /// what waits for its end is enqueued by that pass, and by no later event.
     pub fn token(&self, token: &TokenRef) -> Option<AnyToken> {
         let gone = |it: &AnyToken| it.uid().is_some_and(|uid| self.memory.is_released(&uid));

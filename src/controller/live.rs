@@ -222,7 +222,7 @@ impl<K: Managed> ObjectPort<K> for Live {
     }
 
     async fn claim(&self, object: &K, claim: &Claim, identity: &Identity) -> kube::Result<K> {
-        object::claim(&self.0.client, &self.0.settings.class, object, (claim, identity))
+        object::claim(&self.0.client, &self.0.settings.class, object, claim, identity)
             .await
             .inspect(|made| self.0.memory.made(made))
     }

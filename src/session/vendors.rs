@@ -4,8 +4,8 @@ use super::{Kubernetes, Session, Unread, home, objects};
 use crate::api::GatewayApiKey;
 use crate::cli::flags;
 use crate::cli::network::NetworkArguments;
-use crate::gateway::account::Listing;
-use crate::gateway::{Rank, Vendors};
+use crate::gateway::Vendors;
+use crate::gateway::account::{Account, Listing};
 use crate::output::Failure;
 use crate::plan::class::ControllerClass;
 use crate::plan::identity::{AnyToken, TokenRef};
@@ -48,21 +48,12 @@ impl AskArguments {
     }
 }
 
-/// What a vendor answered to a console token.
-pub struct Answer {
-    /// Every key of the account.
-    pub listing: Arc<Listing>,
-    /// The token's rank, where the vendor has several.
-    pub rank: Option<Rank>,
-}
-
 impl Session {
-    /// Asks the vendor of a console token for its keys, and for the rank of the token. The error says why it does not answer.
-    pub async fn ask(&self, token: &AnyToken) -> Result<Answer, String> {
+    /// Asks the vendor of a console token for its keys. The error says why it does not answer.
+    pub async fn ask(&self, token: &AnyToken) -> Result<(Account, Arc<Listing>), String> {
         let account = self.connect(token).await?;
         let listing = account.probe().await.map_err(|fault| fault.to_string())?;
-        let rank = account.rank().await.map_err(|fault| fault.to_string())?;
-        Ok(Answer { listing, rank })
+        Ok((account, listing))
     }
 }
 

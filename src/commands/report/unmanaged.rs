@@ -41,7 +41,7 @@ pub async fn read(
             None => Err("it does not fit the present type; correct it first".to_owned()),
         };
         match (answer, found.token) {
-            (Ok(answer), Some(token)) => asked.push((token, answer.listing)),
+            (Ok((_, listing)), Some(token)) => asked.push((token, listing)),
             (Err(why), _) => unasked.push(Unasked { token: found.reference, why }),
             (Ok(_), None) => {}
         }
