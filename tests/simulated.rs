@@ -345,6 +345,7 @@ mod issuing {
         a_restart_with_settled_keys_writes_nothing_and_calls_once,
         a_kill_in_the_middle_of_twenty_creations_leaves_exactly_twenty_keys_that_work);
     tell_at!(only_edgee Edgee issuing:
+        a_restart_waits_for_the_list_of_secrets_unless_it_is_refused,
         every_field_reaches_the_vendor,
         an_edit_changes_the_key_in_place_and_only_what_was_edited,
         a_stop_right_after_the_start_ends_at_once);

@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Page size of a list. It is small because a page determines the peak memory.
 pub const PAGE: u32 = 50;
+/// Page size of the list of the Secrets' metadata: about 1 kB each, and every pass waits for the whole list.
+const SECRETS_PAGE: u32 = 250;
 /// Interval of relists: a watch that lost an event would otherwise never notice.
 const RELIST: Duration = Duration::from_hours(1);
 
@@ -117,14 +119,18 @@ pub struct Owner {
 }
 
 /// Every Secret that is added, changed or deleted. What the watch shows of the versions of our Secrets is recorded.
+/// `listed` is cancelled when the first list is complete, or has failed: then Secrets are read by name instead.
 pub fn secrets(
     client: &Client,
     namespace: Option<&str>,
     versions: Versions,
+    listed: CancellationToken,
 ) -> impl Stream<Item = Touched> + Send + 'static {
     let api: Api<PartialObjectMeta<Secret>> = object::within(client, namespace);
-    watcher(api, watcher::Config::default().page_size(PAGE)).default_backoff().filter_map(move |result| {
-        future::ready(match result {
+    let config = watcher::Config::default().page_size(SECRETS_PAGE);
+    watcher(api, config).default_backoff().filter_map(move |result| {
+        let ends = matches!(result, Ok(watcher::Event::InitDone) | Err(_));
+        let touched = match result {
             Ok(event) => touched(&event, &versions),
             Err(error) => {
                 versions.breaks();
@@ -132,7 +138,11 @@ pub fn secrets(
                 tracing::warn!(kind = "Secret", error, "a watch broke; it starts again by itself");
                 None
             }
-        })
+        };
+        if ends {
+            listed.cancel();
+        }
+        future::ready(touched)
     })
 }
 

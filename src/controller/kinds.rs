@@ -43,12 +43,14 @@ macro_rules! registry {
                 #[doc = concat!("That of every `", stringify!($kind), "`.")]
                 pub $field: CancellationToken,
             )+
+            /// That of the Secrets' versions. It is cancelled as well where they are not known and Secrets are read by name.
+            pub secrets: CancellationToken,
         }
 
         impl Filled {
             /// The tokens of all kinds.
             pub fn all(&self) -> Vec<CancellationToken> {
-                vec![$(self.$field.clone()),+]
+                vec![$(self.$field.clone(),)+ self.secrets.clone()]
             }
         }
 
@@ -102,10 +104,13 @@ macro_rules! registry {
 with_kinds!([registry]);
 
 impl Stores {
-    /// Whether the stores of console tokens and of keys are filled; before that, absence from a store means nothing.
+    /// Whether the stores of console tokens and of keys are filled, and the versions of Secrets are known; before that,
+    /// absence from a store means nothing, and each pass would read its Secret.
     pub fn filled(&self) -> bool {
         let filled = &self.filled;
-        [&filled.tokens, &filled.cluster_tokens, &filled.keys].iter().all(|it| it.is_cancelled())
+        [&filled.tokens, &filled.cluster_tokens, &filled.keys, &filled.secrets]
+            .iter()
+            .all(|it| it.is_cancelled())
     }
 
     /// That console token, if it is in the store and can be decoded.

@@ -67,7 +67,7 @@ macro_rules! watches {
         /// Watches every kind.
         fn watches(client: &Client, namespace: Option<&str>) -> (Stores, Following) {
             $(let $field = watch::objects::<crate::api::$kind>(client, namespace);)+
-            let filled = Filled { $($field: $field.filled,)+ };
+            let filled = Filled { $($field: $field.filled,)+ secrets: CancellationToken::new() };
             let stores = Stores { $($field: $field.cache,)+ filled };
             let following: Following =
                 Box::new(move |scope| vec![$(Arc::clone(scope).follow($field.changes).boxed(),)+]);
@@ -85,15 +85,19 @@ impl Scope {
         secrets: Secrets,
         shared: &Shared<'_>,
     ) -> (Arc<Self>, BoxFuture<'static, ()>) {
+        let (stores, following) = watches(client, namespace.as_deref());
+        let listed = stores.filled.secrets.clone();
         let (versions, touched) = match secrets {
             Secrets::Watched => {
                 let versions = Versions::watched();
-                let touched = watch::secrets(client, namespace.as_deref(), versions.clone());
+                let touched = watch::secrets(client, namespace.as_deref(), versions.clone(), listed);
                 (versions, touched.boxed())
             }
-            Secrets::ReadEvery(_) => (Versions::unwatched(), stream::pending().boxed()),
+            Secrets::ReadEvery(_) => {
+                listed.cancel();
+                (Versions::unwatched(), stream::pending().boxed())
+            }
         };
-        let (stores, following) = watches(client, namespace.as_deref());
         let (queues, held) = (Mutex::default(), Mutex::default());
         let (trouble, memory) = (Arc::clone(shared.trouble), Arc::clone(shared.memory));
         let scope = Arc::new(Self { namespace, stores, versions, trouble, memory, queues, held });

@@ -1,5 +1,6 @@
 //! From a manifest to a working Secret, and back.
 
+use crate::support::cluster::{Effect as ClusterEffect, Rule as ClusterRule};
 use crate::support::drivers::Driver;
 use crate::support::world::{World, key_spec};
 use keysmith::emulator::Effect;
@@ -103,6 +104,33 @@ pub async fn a_restart_reads_only_the_secrets_that_somebody_changed(world: &mut 
     assert!(edited >= 1, "{edited} reads of the edited Secret");
     assert_eq!(world.writes()[writes..], ["update secrets"], "only the edited Secret is written");
     assert_eq!(world.vendor_writes().len(), calls, "calls that change something");
+}
+
+/// No pass begins before the list of the Secrets' metadata has come, however long it takes: a pass before that would read the
+/// Secret of each resource. Where the list is refused, Secrets are read by name, and nothing waits for it.
+pub async fn a_restart_waits_for_the_list_of_secrets_unless_it_is_refused(world: &mut World) {
+    world.token().await;
+    for name in ["one", "two", "three"] {
+        world.key(name, json!({})).await;
+    }
+    let slow = ClusterRule {
+        actor: "operator".to_owned(),
+        verb: "list".to_owned(),
+        resource: "secrets".to_owned(),
+        times: usize::MAX,
+        ..ClusterRule::next(ClusterEffect::Delay(Duration::from_secs(20)))
+    };
+    world.stop().await;
+    world.cluster().fault(slow.clone());
+    world.start().await;
+    world.pass(Duration::from_secs(60), Duration::ZERO).await;
+    assert_eq!(["one", "two", "three"].map(|name| world.looks_at_secret(name).0), [0; 3], "reads");
+    world.stop().await;
+    world.cluster().clear_faults();
+    let refused = ClusterEffect::Status { code: 403, reason: "Forbidden".to_owned() };
+    world.cluster().fault(ClusterRule { effect: refused, ..slow });
+    world.start().await;
+    world.key("four", json!({})).await;
 }
 
 pub async fn every_field_reaches_the_vendor(world: &mut World) {
