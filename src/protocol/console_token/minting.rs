@@ -1,8 +1,9 @@
 //! Console tokens that Keysmith mints: each has a GatewayApiKey of type Management, which is issued, delivered,
 //! rotated and revoked like any other key. Its special rules are here and in the key's own `minting`.
 
+use super::TokenPass;
+use super::connect::Credential;
 use super::ports::{TokenPorts, TokenSecretPort, WantedKey};
-use super::{Credential, TokenPass};
 use crate::api::condition::{self, READY};
 use crate::api::console_token::Mint;
 use crate::api::gateway_api_key::{GatewayApiKeySpec, KeyType, SecretSpec, SecretTemplate};
