@@ -66,7 +66,8 @@ pub trait Gateway: Send + Sync {
         Ok(None)
     }
 
-    /// The rank of the token. `None`: the vendor has one rank only, or does not tell. Asked by a person's command only.
+    /// The rank of the token. `None`: the vendor has one rank only, or does not tell. Asked by `keysmith doctor` only; a driver
+    /// may read the rank by itself before it lists.
     async fn rank(&self) -> Result<Option<Rank>, Fault> {
         Ok(None)
     }

@@ -134,7 +134,7 @@ impl Ledger {
 
     /// Notes that keys of these entries were left behind although they could not be entered: their accounts are not
     /// swept until a person has looked, and has removed the annotation.
-    pub async fn lack(&self, entries: &[Entry]) -> Result<(), Error> {
+    pub async fn note_missing(&self, entries: &[Entry]) -> Result<(), Error> {
         for entry in entries {
             let mut last = Ok(());
             for _ in 0..ATTEMPTS {

@@ -269,7 +269,7 @@ impl Ports for Live {
         tokio::time::sleep(time).await;
     }
 
-    async fn lose_patience(&self, time: Duration) {
+    async fn slow_call(&self, time: Duration) {
         tokio::time::sleep(time).await;
     }
 
@@ -351,8 +351,8 @@ impl Ports for Live {
         self.0.ledger.record(entries).await
     }
 
-    async fn lack(&self, entries: &[Entry]) {
-        if let Err(error) = self.0.ledger.lack(entries).await {
+    async fn note_missing(&self, entries: &[Entry]) {
+        if let Err(error) = self.0.ledger.note_missing(entries).await {
             let Some(Owner { kind, namespace, name, .. }) = entries.first().map(|it| &it.owner) else {
                 return;
             };

@@ -1,5 +1,5 @@
 //! LiteLLM: its key management API, its data plane at the same origin, and a handle on the state behind both. Sections
-//! (§) are those of the contract of LiteLLM; `tests/litellm` compares the answers with those of the real server.
+//! (§) are those of `docs/contracts/litellm.md`; `tests/litellm` compares the answers with those of the real server.
 
 mod console;
 mod gateway;

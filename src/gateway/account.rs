@@ -1,5 +1,5 @@
-//! An account: one ConsoleToken's access to its vendor. Every call goes through the token's circuit breaker and the
-//! account's rate limit, and is counted. Rate limit and listings are shared by all tokens of an account (`shares`): a
+//! An account as one console token reaches it. Every call but a probe goes through the token's circuit breaker, every call
+//! goes through the account's rate limit, and is counted. Rate limit and listings are shared by all tokens of an account (`shares`): a
 //! listing serves every token that has proven its access by a listing of its own.
 
 mod calls;
@@ -33,13 +33,13 @@ const PROOF: SignedDuration = SignedDuration::from_hours(1);
 /// Called when a rejection opens the breaker, so that the ConsoleToken is probed.
 pub type Alarm = Box<dyn Fn() + Send + Sync>;
 
-/// One ConsoleToken's access to its vendor.
+/// An account as one console token reaches it.
 pub struct Account {
     gateway: Box<dyn Gateway>,
     gateway_url: String,
     /// Calls per second that this token is given; `None` is the driver's number.
     given: Mutex<Option<u32>>,
-    /// As long as it lives, the account has that rate.
+    /// As long as this is not dropped, `given` counts for the rate limit of the account.
     alive: Arc<()>,
     breaker: Breaker,
     alarm: Alarm,
@@ -200,7 +200,7 @@ impl Account {
     }
 
     /// The newest listing of the account, if there is one. A token that the vendor rejects, or that has not proven
-    /// its access, does not get the listings of other tokens.
+    /// its access, does not get the listings of other tokens: it keeps the one that its resources were last compared with.
     pub fn latest(&self) -> Option<Arc<Listing>> {
         let trusted = self.breaker.check().is_ok() && self.proof().keys.is_some();
         let shared = trusted.then(|| self.shared().keys.get()).flatten();
@@ -244,7 +244,7 @@ impl Account {
         self.fetch(&shared.keys, &mut failed).await
     }
 
-    /// The one call that is sent while the breaker is open. A response closes the breaker.
+    /// The one call that is sent while the breaker is open. A complete listing closes the breaker.
     pub async fn probe(&self) -> Result<Arc<Listing>, Fault> {
         let shared = self.shared();
         let mut failed = shared.keys.flight.lock().await;
@@ -339,7 +339,7 @@ impl Account {
         shared.models.begin();
         let as_of = self.clock.now();
         let read = hidden_is_none(self.call(Operation::Models, vendor.catalog()).await)?.flatten();
-        // A vendor that lists nothing tells nothing: keys are restricted to something.
+        // An empty list is ignored: by it, every model would count as unknown.
         let read = read.filter(|names| !names.is_empty());
         let catalog = read.map(|names| Arc::new(Catalog::new(as_of, names)));
         if let Some(catalog) = &catalog {

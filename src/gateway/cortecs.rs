@@ -1,4 +1,4 @@
-//! Cortecs, through its Management API. Sources: the vendor's pages and the contract, §3.
+//! Cortecs, through its Management API. Sources (§): `docs/contracts/vendors.md`, section 3.
 //!
 //! Quirks, each with a test in `tests/cortecs/`, of the program `fast`:
 //! 1. A key's name is its identity; the vendor returns only the name, the time of creation and whether it is a

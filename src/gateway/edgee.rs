@@ -1,4 +1,4 @@
-//! Edgee, through its Console API. Sources: the vendor's pages and the contract, §1.
+//! Edgee, through its Console API. Sources (§): `docs/contracts/vendors.md`, section 1.
 //!
 //! Quirks, each with a test in `tests/edgee/`, of the program `fast`:
 //! 1. Updates are POST on the key, and partial; null clears a field, an absent field stays (§1.6).

@@ -1,5 +1,5 @@
-//! LiteLLM, a proxy that people run themselves, through its key management API. Sources: the contract of LiteLLM; the answers
-//! of the real server, to which `tests/litellm` holds this driver.
+//! LiteLLM, a proxy that people run themselves, through its key management API. Sources (§): `docs/contracts/litellm.md`; the
+//! answers of the real server, to which `tests/litellm` holds this driver.
 //!
 //! Quirks, each with a test in `tests/litellm_driver/`, of the program `fast`:
 //! 1. A token of lower rank gets a shorter listing with status 200, so the rank is asked before each listing (§10): `rank`.
@@ -8,7 +8,7 @@
 //!    path: `verdict`.
 //! 4. Statuses do not mean what they say: 401 for a missing right, 400 for a database that is down (§8): `verdict`.
 //! 5. A key's id is the SHA-256 of its secret, in hex (§3).
-//! 6. `key_type: llm_api` is always sent: other keys may look at keys, or make some (§4).
+//! 6. `key_type: llm_api` is always sent for keys of applications: other keys may look at keys, or make some (§4).
 //! 7. The time to live is counted from the request, in seconds; `-1` clears it where null is ignored (§6).
 //! 8. Some versions end a key at another time than was asked for: the expiry is the one in the answer (§4).
 //! 9. A successor starts with what its predecessor spent: `spend` (§4). A changed budget leaves what was spent as it is (§6).
@@ -16,7 +16,7 @@
 //! 11. Delete one key a call: a call with several reports all of them as deleted (§9).
 //! 12. A taken name is 400, as is a name that the server does not admit: the listing tells which (§14).
 //! 13. Tokens are keys of a user with role `proxy_admin`; the master key has no user, so one must be named (§10).
-//! 14. Of version 1.77, 401 may be about the key in the body: the key is looked at before the token is given up (§8).
+//! 14. In version 1.77, 401 may be about the key in the body: the key is looked at before the token is given up (§8).
 //! 15. A key of a team that does not exist can be made and never changed: 404 about the team (§12, and the real server).
 //! 16. Models are listed by `/model/info`: `/v1/models` is closed to tokens for management (the real server).
 
@@ -119,7 +119,8 @@ fn usd(micros: u64) -> f64 {
     micros as f64 / 1_000_000.0
 }
 
-/// The fields of a budget. `left`: what of it may still be spent, if not all or not what the vendor counts.
+/// The fields of a budget. `left`: what of it may still be spent; `None`: what the
+/// vendor counts.
 fn budget(limit: Option<Limit>, left: Option<u64>) -> Vec<(&'static str, Value)> {
     let mut fields = vec![
         ("max_budget", json!(limit.map(|it| usd(it.micros)))),
@@ -195,7 +196,7 @@ impl LiteLlm {
         Ok(body)
     }
 
-    /// A team that does not exist is taken when a key is made, and then the key can never be changed.
+    /// A team that does not exist is accepted when a key is made, and then the key can never be changed.
     async fn team_exists(&self, team: &str) -> Result<(), Fault> {
         let query = [("team_id", team)];
         let call = Call { query: &query, ..Call::new(Method::GET, &["team", "info"]) };
@@ -211,7 +212,7 @@ impl LiteLlm {
         )))
     }
 
-    /// One status has two causes: the listing shows whether the name is taken.
+    /// Status 400 means a taken name or a forbidden one: the listing shows whether the name is taken.
     async fn with_cause(&self, fault: Fault, name: &str) -> Fault {
         let about_name = matches!(&fault.kind, FaultKind::Rejected { status: 400, fields } if fields == &["spec.displayName"]);
         if !about_name {
@@ -228,7 +229,7 @@ impl LiteLlm {
         }
     }
 
-    /// Of some versions, 401 is about the key in the body and not about the token (§8).
+    /// In some versions, 401 is about the key in the body and not about the token (§8).
     async fn about_key(&self, fault: Fault, id: &KeyId) -> Fault {
         if fault.kind != FaultKind::TokenRefused {
             return fault;

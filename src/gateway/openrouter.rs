@@ -1,5 +1,5 @@
 //! OpenRouter, a hosted gateway, through its management API. Sources: its published OpenAPI document and its pages, as the
-//! contract of OpenRouter has them; nothing of it was seen at the vendor itself.
+//! `docs/contracts/openrouter.md` (§) has them; nothing of it was seen at the vendor itself.
 //!
 //! Quirks, each with a test in `tests/openrouter/`, of the program `fast`:
 //! 1. Listings leave out keys that are off unless they are asked for (§4).

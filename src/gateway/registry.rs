@@ -31,23 +31,23 @@ pub struct Driver {
     pub capabilities: &'static Capabilities,
     /// How its API is accessed.
     pub access: Access,
-    /// Whether `spec.vendor` selects this driver, and which organization or account it names: empty where the token
-    /// decides.
+    /// `None`: `spec.vendor` selects another driver. Otherwise the organization or account that it names, or an empty text where
+    /// the token decides.
     pub account: fn(&Vendor) -> Option<&str>,
     /// Whether what `account` says is an account of its own, with limits of its own, so that shards may divide by it. Where the
     /// token decides, or several names are parts of one account, all tokens of an API are in one shard.
     pub divides: bool,
-    /// Opens the driver over a wire.
+    /// Opens the driver over the HTTP client of one token.
     pub open: fn(&Vendor, Wire) -> Box<dyn Gateway>,
 }
 
 impl Driver {
-    /// Its field in `spec.vendor`.
+    /// Its field in `spec.vendor`, as the example says it.
     pub fn field(&self) -> &'static str {
         self.example.split(':').next().unwrap_or_default()
     }
 
-    /// Opens the driver over its wire.
+    /// Opens the driver over the HTTP client of one token.
     pub fn connect(&self, vendor: &Vendor, wire: Wire) -> Box<dyn Gateway> {
         (self.open)(vendor, wire.accessed(self.access))
     }

@@ -41,7 +41,7 @@ pub enum Step {
     /// Claim the serial, create a key under it, write it into the Secret, record it in status.
     Issue(Serial),
     /// The key of a create call whose outcome was unknown is found: reveal it, write it into the Secret, record it.
-    Adopt(Serial, KeyId),
+    Recover(Serial, KeyId),
     /// The Secret already holds the claimed key; record it in status.
     Commit(Serial, KeyId),
     /// Claim a higher serial without creating a key: the Secret carries a serial or fence above our last claim and

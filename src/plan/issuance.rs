@@ -30,8 +30,8 @@ const BORN_EXPIRED: SignedDuration = SignedDuration::from_hours(1);
 /// Changes of a Secret within this time cause one restart of its readers, not several.
 const DEBOUNCE: SignedDuration = SignedDuration::from_secs(10);
 
-/// A Secret counts as lost after this time, where a new key is the only remedy.
-const SURE: SignedDuration = SignedDuration::from_secs(5);
+/// How long the Secret has to be without its key until a new key is created, where the vendor does not reveal keys.
+const LOST_AFTER: SignedDuration = SignedDuration::from_secs(5);
 
 /// The claim to write back if the resource lost its finalizer or its claim, for example by `kubectl replace`.
 /// Without both, deleting the resource would leave its keys behind.
@@ -63,12 +63,12 @@ pub fn decide(facts: &Facts, desired: &Desired) -> Decision {
         return backing_off(facts, served.as_ref(), next);
     }
     // While revoking a leaked key fails, every second attempt goes to the other work, if there is any.
-    let dying = dying(facts).map(|id| take(Step::Retire(id), Why::Leaked));
-    let decision = match &dying {
+    let leaked_previous = leaked_previous(facts).map(|id| take(Step::Retire(id), Why::Leaked));
+    let decision = match &leaked_previous {
         Some(retire) if facts.record.failures.is_multiple_of(2) => return retire.clone(),
         _ => decide_on(facts, desired, served),
     };
-    dying.filter(|_| matches!(decision.step, Step::Rest(_))).unwrap_or(decision)
+    leaked_previous.filter(|_| matches!(decision.step, Step::Rest(_))).unwrap_or(decision)
 }
 
 /// The decision apart from revoking leaked keys that have a successor.
@@ -111,13 +111,14 @@ fn is_first(facts: &Facts) -> bool {
 }
 
 /// Waits for the backoff. Exception: the Secret is repaired at once if it was correct when the failure was recorded, if
-/// the key's bytes are still in it, or if it is absent and the vendor reveals the key.
+/// the key's bytes are still in it, or if it is absent and the vendor reveals the key. Entries of deleted keys are pruned
+/// later, and nothing is repaired if the key is gone or the Secret cannot be written.
 fn backing_off(facts: &Facts, served: Option<&Served<'_>>, next: Timestamp) -> Decision {
     let absent = facts.target == Target::Absent && facts.ability.recovery == Recovery::Reveal;
     let at_once = facts.record.worked || absent || facts.key_stands();
-    let unwell = |served| mend(facts, served).filter(|it| at_once && it.why != Why::Overlap);
+    let repair = |served| mend(facts, served).filter(|it| at_once && it.why != Why::Overlap);
     let gone = facts.confirmed == Confirmed::Gone;
-    let mended = served.filter(|_| unwritable(facts).is_none() && !gone).and_then(unwell);
+    let mended = served.filter(|_| unwritable(facts).is_none() && !gone).and_then(repair);
     mended.unwrap_or_else(|| take(Step::Rest(Some(next)), Why::BackingOff))
 }
 
@@ -133,7 +134,7 @@ fn unwritable(facts: &Facts) -> Option<Decision> {
 }
 
 /// A leaked previous key that is not revoked yet.
-fn dying(facts: &Facts) -> Option<KeyId> {
+fn leaked_previous(facts: &Facts) -> Option<KeyId> {
     let leaked = facts.record.previous.iter().filter(|key| key.leaked).map(|key| KeyId(key.id.clone()));
     leaked.into_iter().find(|id| !facts.gone.contains(id))
 }
@@ -155,7 +156,7 @@ fn drop_leaked(facts: &Facts) -> Option<Decision> {
 /// Handles a leaked key while the specification is invalid and no successor can be created.
 pub fn leak_alone(facts: &Facts) -> Option<Decision> {
     let record = &facts.record;
-    if let Some(id) = dying(facts) {
+    if let Some(id) = leaked_previous(facts) {
         return Some(match record.next_attempt_at.filter(|next| *next > facts.now) {
             Some(next) => take(Step::Rest(Some(next)), Why::BackingOff),
             None => take(Step::Retire(id), Why::Leaked),
@@ -196,7 +197,7 @@ fn keep(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Decision {
     if let Some(decision) = mend(facts, served) {
         return decision;
     }
-    // The restart comes before the deletion of previous keys. The expiry is waited for whatever else fails.
+    // The restart comes before the deletion of previous keys. The pass always wakes at the expiry.
     let mut waits = vec![facts.record.expires_at.filter(|at| *at > facts.now)];
     for next in [restart(facts, desired), previous_keys::next(facts, desired)] {
         match next {
@@ -238,7 +239,8 @@ fn replace_expired(facts: &Facts, expired: Timestamp) -> Decision {
     again(facts, Cause::Expired)
 }
 
-/// Repairs the Secret if it does not hold the served key correctly, and prunes entries of deleted previous keys.
+/// Repairs the Secret if it does not hold the served key correctly, and prunes entries of deleted previous keys. `None`:
+/// nothing is to be written now, because the Secret is correct, is left as it is, or an attempt is pending.
 fn mend(facts: &Facts, served: &Served<'_>) -> Option<Decision> {
     let Some(why) = secret_fault(facts, served) else {
         let previous = facts.target.held().and_then(|held| held.previous);
@@ -271,12 +273,12 @@ fn mend(facts: &Facts, served: &Served<'_>) -> Option<Decision> {
     Some(take(step, why))
 }
 
-/// Replaces the key if its bytes are lost and the vendor does not reveal them again.
+/// Replaces the key if its bytes are lost and the vendor does not reveal them again. `None`: an attempt is pending.
 fn lost_for_good(facts: &Facts) -> Option<Decision> {
     let wait = rotation::retry(facts);
     let awaited = wait.or_else(|| facts.pending().and(Some(facts.now)));
     // One read may come from a stale cache, and a new key is expensive: wait before the key counts as lost.
-    let sure = plus(facts.lost_since.unwrap_or(facts.now), SURE);
+    let sure = plus(facts.lost_since.unwrap_or(facts.now), LOST_AFTER);
     match (awaited, contest::lost_again(facts)) {
         // The outcome of the last attempt has to be known first.
         (Some(_), _) if wait.is_none() => None,

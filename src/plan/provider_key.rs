@@ -130,7 +130,7 @@ pub enum ProviderKeyStep {
     /// Record that a listing shows the provider key again.
     RecordFound,
     /// The provider key of a create call with an unknown outcome is found: record it.
-    Adopt(Serial, KeyId),
+    Recover(Serial, KeyId),
     /// Change the assignment in place, by an endpoint that the vendor does not document.
     Reassign(KeyId),
     /// Record an assignment that the listing shows.
@@ -320,7 +320,7 @@ fn recover(facts: &ProviderKeyFacts, claim: Claim) -> ProviderKeyDecision {
     };
     let found = view.own(&facts.mark).find(|(serial, ..)| *serial == claim.serial);
     if let Some((serial, id, _)) = found {
-        return take(ProviderKeyStep::Adopt(serial, id.clone()), ProviderKeyWhy::AnswerLost);
+        return take(ProviderKeyStep::Recover(serial, id.clone()), ProviderKeyWhy::AnswerLost);
     }
     let settled = facts.settles(claim.at);
     if facts.now < settled {

@@ -48,7 +48,7 @@ pub(super) fn recover(facts: &Facts, claim: Claim, served: bool) -> Decision {
             let wait = take(Step::Rest(Some(ended)), Why::AnswerLost);
             return if facts.now < ended { wait } else { lost() };
         }
-        return take(Step::Adopt(claim.serial, own.key.id.clone()), Why::AnswerLost);
+        return take(Step::Recover(claim.serial, own.key.id.clone()), Why::AnswerLost);
     }
     let settled = plus(settles(facts, claim.at), patience(facts, claim));
     if facts.now < settled {

@@ -31,7 +31,7 @@ pub struct Due {
 
 /// The next rotation of the served key, if one is scheduled.
 pub fn due(facts: &Facts, desired: &Desired) -> Option<Due> {
-    let due = planned(facts, desired)?;
+    let due = next_whatever_failed(facts, desired)?;
     let retry = retry(facts).filter(|_| due.at <= facts.now);
     Some(Due { at: retry.unwrap_or(due.at), cause: due.cause })
 }
@@ -43,8 +43,8 @@ pub fn retry(facts: &Facts) -> Option<Timestamp> {
 }
 
 /// The next rotation, regardless of earlier failures.
-fn planned(facts: &Facts, desired: &Desired) -> Option<Due> {
-    let asked = asked(facts, desired).map(|cause| Due { at: earliest(facts, cause), cause });
+fn next_whatever_failed(facts: &Facts, desired: &Desired) -> Option<Due> {
+    let asked = requested_cause(facts, desired).map(|cause| Due { at: earliest(facts, cause), cause });
     match asked {
         Some(asked) if asked.at <= facts.now => Some(asked),
         asked => [asked, scheduled(facts, desired)].into_iter().flatten().min_by_key(|due| due.at),
@@ -61,11 +61,11 @@ fn earliest(facts: &Facts, cause: Cause) -> Timestamp {
 
 /// Whether a rotation of the served key is due by now.
 pub fn wanted(facts: &Facts, desired: &Desired) -> bool {
-    planned(facts, desired).is_some_and(|due| due.at <= facts.now)
+    next_whatever_failed(facts, desired).is_some_and(|due| due.at <= facts.now)
 }
 
 /// The cause of an immediate rotation, if one was requested.
-fn asked(facts: &Facts, desired: &Desired) -> Option<Cause> {
+fn requested_cause(facts: &Facts, desired: &Desired) -> Option<Cause> {
     let handled = &facts.record.handled;
     let news = |asked: &Option<String>, handled: &Option<String>| asked.is_some() && asked != handled;
     if leaked(facts) {
@@ -141,18 +141,19 @@ fn open(policy: &Policy, at: Timestamp) -> Timestamp {
 /// reason, or it failed many times.
 pub fn overdue(facts: &Facts, desired: &Desired) -> bool {
     let failures = facts.record.rotation_failures;
-    let half = planned(facts, desired).zip(facts.record.expires_at).is_some_and(|(due, expires)| {
-        due.cause == Cause::Expiry
-            && due.at <= facts.now
-            && expires.duration_since(facts.now) < expires.duration_since(due.at) / 2
-    });
+    let half =
+        next_whatever_failed(facts, desired).zip(facts.record.expires_at).is_some_and(|(due, expires)| {
+            due.cause == Cause::Expiry
+                && due.at <= facts.now
+                && expires.duration_since(facts.now) < expires.duration_since(due.at) / 2
+        });
     half || failures >= MANY
 }
 
 /// When keys may be created again, if too many were created within a day.
 ///
-/// If keys were lost, a new request permits another try, because the cause may be fixed. If the requests themselves
-/// cause the new keys, they do not lift the limit.
+/// If the last rotation was for a lost or expired key, a new request lifts the limit, because the cause may be fixed. If it
+/// was for a request, a new request does not.
 pub fn stopped(facts: &Facts) -> Option<Timestamp> {
     let lost =
         |name: &str| [Cause::SecretLost, Cause::KeyLost, Cause::Expired].iter().any(|it| it.name() == name);
@@ -166,7 +167,7 @@ pub fn stopped(facts: &Facts) -> Option<Timestamp> {
     }
     let count = counted(facts.record.count.as_ref(), facts.claim)?;
     let until = plus(count.since, DAY);
-    // If the vendor is down for a day, each attempt (one every 15 minutes) uses a serial but creates no key.
+    // If the vendor is down for a day, each attempt (one every 15 minutes, `retry::LONGEST`) uses a serial but creates no key.
     // Attempts are limited as well, because keys that the vendor does not show cannot be counted.
     let attempts = facts.next_serial().0.saturating_sub(count.serial);
     let many = count.made >= facts.keys_per_day || attempts > facts.keys_per_day.saturating_mul(ATTEMPTS);

@@ -17,7 +17,8 @@ pub enum Lane {
     Poll(TokenRef),
 }
 
-/// How urgent a pass is, the most urgent first. Ranks but `Urgent` count within one namespace: namespaces alternate.
+/// How urgent a pass is, the most urgent first. Among the passes of one namespace, the lowest rank is first. Urgent passes have
+/// a queue of their own; namespaces alternate in both queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
     /// A deletion, or a declared leak: while both kinds wait, every second turn of the account is one of these.
@@ -50,7 +51,8 @@ pub struct Limits {
     pub lane: usize,
     /// Limit for one namespace.
     pub tenant: usize,
-    /// Limit for all accounts whose vendors answer, by which memory is bounded. Urgent passes and polls are beyond it.
+    /// Limit over all accounts whose vendors answer; it bounds memory. Polls do not count. Urgent passes count, and start even
+    /// where the limit is reached.
     pub all: usize,
 }
 
@@ -104,8 +106,8 @@ struct Queue<W> {
     ordinary: Ring<W>,
     /// Whether the last turn went to an urgent pass although an ordinary one waited.
     favoured: bool,
-    /// Whether the vendor asked for a pause: what needs a call for certain keeps its place until the pause is over.
-    /// Otherwise those would get the next key that happen to come when the pause ends, and not those whose turn it is.
+    /// Whether the vendor asked for a pause: passes over resources without a key wait until it is over. If they ran, each
+    /// would fail and come again at a random time, and the order of namespaces would be lost.
     paused: bool,
 }
 

@@ -71,8 +71,8 @@ struct KeyPass<P: KeyPorts> {
     disabled: BTreeSet<KeyId>,
     /// Keys that the status names and that do not carry the resource's mark.
     strays: BTreeSet<KeyId>,
-    /// Whether this pass has read the Secret. For a first key, its dry run is enough.
-    looked: bool,
+    /// For a first key: whether the Secret has to be read, because its dry run was not enough.
+    must_read: bool,
     /// The key id in the Secret's annotations, if that key does not belong to this resource.
     disowned: Option<KeyId>,
     /// The serial settled in this pass, written with its next report. If the process dies before that, the next one
@@ -110,7 +110,7 @@ impl<P: KeyPorts> KeyPass<P> {
             gone: BTreeSet::new(),
             disabled: BTreeSet::new(),
             strays: BTreeSet::new(),
-            looked: false,
+            must_read: false,
             disowned: None,
             settled: None,
             sent: None,
@@ -127,7 +127,7 @@ impl<P: KeyPorts> KeyPass<P> {
         self.key.namespace().unwrap_or_default()
     }
 
-    /// The serial of the key in the Secret, for logs.
+    /// The serial of the served key, for logs.
     fn serial(&self) -> Option<u64> {
         Managed::serial(self.key.as_ref())
     }
@@ -212,7 +212,7 @@ impl<P: KeyPorts> KeyPass<P> {
             known.as_ref().map_or_else(|| capabilities.base_url(token.spec()), |it| it.gateway_url());
         let rendering = desired.secret.rendering(base_url, &desired.settings.models);
         // A request to look at the key is one to look at its Secret as well.
-        let (mut unread, mut steps) = (self.demands_a_look(), 0);
+        let (mut read_now, mut steps) = (self.demands_a_look(), 0);
         while steps < STEPS {
             // The key may have been taken over in this pass.
             if let Some(limits) = self.status().internal.kept_limits {
@@ -221,10 +221,10 @@ impl<P: KeyPorts> KeyPass<P> {
                 self.bounds.refusal = self.bounds.refusal.take().or(refusal);
             }
             let expected = Expected { plan: &desired.secret, rendering: &rendering };
-            let unseen = self.is_new(&desired) && !self.looked;
-            let glance = if unread { None } else { self.glance(unseen, expected) };
-            let glanced = glance.is_some();
-            let target = match self.target(glance, expected).await {
+            let first = self.is_new(&desired) && !self.must_read;
+            let known = if read_now { None } else { self.remembered_secret(first, expected) };
+            let remembered = known.is_some();
+            let target = match self.target(known, expected).await {
                 Err(error) if crate::cluster::is_forbidden(&error) => {
                     return match self.revoke_leaked(capabilities).await? {
                         Some(pass) => Ok(pass),
@@ -239,15 +239,15 @@ impl<P: KeyPorts> KeyPass<P> {
             self.overdue = rotation::overdue(&facts, &desired);
             let decision = issuance::decide(&facts, &desired);
             self.ports.decided(self.key.as_ref(), &decision);
-            // What was not read is enough for a first key, whose dry run would meet a Secret, and to see that nothing is
-            // to do. Everything else is decided again with the Secret as it is now.
-            let enough = if unseen { matches!(decision.step, Step::Issue(_)) } else { rests(&decision) };
-            if glanced && !enough {
-                self.looked |= unseen;
-                unread = true;
+            // The remembered state of the Secret is enough for two decisions: a first key, whose dry run fails if there is
+            // a Secret, and `Rest`. For every other step the Secret is read, and the decision is made again.
+            let enough = if first { matches!(decision.step, Step::Issue(_)) } else { rests(&decision) };
+            if remembered && !enough {
+                self.must_read |= first;
+                read_now = true;
                 continue;
             }
-            (unread, steps) = (false, steps + 1);
+            (read_now, steps) = (false, steps + 1);
             if let Step::Rest(until) = decision.step {
                 return Box::pin(self.rest(&facts, &decision, &desired, until)).await;
             }
@@ -264,7 +264,7 @@ impl<P: KeyPorts> KeyPass<P> {
             let act = Act { account, desired: &desired, rendering: &rendering, base_url, facts: &facts };
             // Boxed like the other large parts: a pass holds the memory of the part that it is in, and of no other.
             match Box::pin(self.act(&act, &decision)).await? {
-                Done::Taken => self.tell(&act, &decision),
+                Done::Taken => self.send_event(&act, &decision),
                 Done::Again => {}
                 Done::Pass(pass) => return Ok(pass),
                 Done::Failed(fault, doing) => match replacing(&facts, &decision) {
@@ -280,8 +280,8 @@ impl<P: KeyPorts> KeyPass<P> {
         Ok(Pass::Unfinished)
     }
 
-    /// The desired state by the specification. A refusal is remembered: a large template is not read anew in each pass.
-    /// That of a minted token depends on its ConsoleToken, too.
+    /// The desired state by the specification. A refusal is remembered per generation, so that a large template is not parsed
+    /// in each pass. The refusal of a minted token is not remembered, because it depends on its ConsoleToken as well.
     fn read(&self, capabilities: &Capabilities, mint: Option<&Mint>) -> Result<Desired, SpecError> {
         let generation = self.key.metadata.generation.filter(|_| mint.is_none());
         if let Some(refusal) = self.ports.remember(&self.uid, |it| it.refusal(generation, capabilities.name))

@@ -185,7 +185,7 @@ pub trait Ports: Clone + 'static {
     /// Waits before another attempt.
     async fn sleep(&self, time: Duration);
     /// A timer: completes after `time`, by which a call that runs beside it is reported as slow.
-    async fn lose_patience(&self, time: Duration);
+    async fn slow_call(&self, time: Duration);
     /// The namespace of the Secrets of ClusterConsoleTokens, usually the operator's own.
     fn home(&self) -> &str;
     /// Whether this operator uses ClusterConsoleTokens: it watches all namespaces.
@@ -221,7 +221,7 @@ pub trait Ports: Clone + 'static {
     /// Writes entries into the ledger.
     async fn enter(&self, entries: &[Entry]) -> Result<(), ledger::Error>;
     /// Records that these entries could not be written into the ledger, although their keys stay at the vendor.
-    async fn lack(&self, entries: &[Entry]);
+    async fn note_missing(&self, entries: &[Entry]);
     /// Removes an entry from the ledger.
     async fn strike(&self, entry: &Entry) -> Result<(), ledger::Error>;
 }

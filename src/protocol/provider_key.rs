@@ -292,7 +292,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
             Step::Hold(claim) => self.claim(claim).await,
             Step::RecordMissing(since) => self.record_missing(Some(*since)).await,
             Step::RecordFound => self.record_missing(None).await,
-            Step::Adopt(serial, id) => self.adopt(*serial, id, wanted).await,
+            Step::Recover(serial, id) => self.recover(*serial, id, wanted).await,
             Step::Reassign(id) => {
                 let keys: Vec<_> = wanted.assigned_to.iter().cloned().collect();
                 if let Err(fault) = account.assign_provider_key(id, &keys).await {
@@ -375,8 +375,8 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         }
     }
 
-    /// Adopts the provider key of a create call whose response was lost.
-    async fn adopt(&mut self, serial: Serial, id: &KeyId, wanted: &Wanted) -> Result<Done, Error> {
+    /// Recovers the provider key of a create call whose response was lost.
+    async fn recover(&mut self, serial: Serial, id: &KeyId, wanted: &Wanted) -> Result<Done, Error> {
         // The credential or its gateway keys may have changed since that call was sent; then the provider key is
         // stored again.
         let sent = object::claim_of(self.object.as_ref(), &self.identity()).and_then(|claim| claim.sent);

@@ -95,14 +95,14 @@ fn a_key_of_the_claimed_serial_is_adopted() {
         view: Some(view(-5, &[(1, listed("one", -90_000)), (2, listed("two", -49))])),
         ..pending(50)
     };
-    expect(&facts, Step::Adopt(Serial(2), id("two")), Why::AnswerLost);
+    expect(&facts, Step::Recover(Serial(2), id("two")), Why::AnswerLost);
 }
 
 #[test]
 fn of_two_keys_of_one_serial_the_lower_id_is_adopted_and_the_other_is_unused() {
     let both = [(2, listed("two-b", -49)), (2, listed("two-a", -48))];
     let facts = Facts { view: Some(view(-5, &both)), ..pending(50) };
-    expect(&facts, Step::Adopt(Serial(2), id("two-a")), Why::AnswerLost);
+    expect(&facts, Step::Recover(Serial(2), id("two-a")), Why::AnswerLost);
     let committed = with_record(facts, |it| {
         (it.id, it.serial, it.settled) = (Some(id("two-a")), Some(Serial(2)), Serial(2));
         it.created_at = Some(at(-48));
@@ -117,7 +117,7 @@ fn a_key_planted_under_the_serial_long_before_the_claim_is_not_adopted() {
     let facts = Facts { view: Some(view(-5, &[(2, listed("planted", -50 - 901))])), ..pending(50) };
     expect(&facts, rest(20), Why::AnswerLost);
     let within_skew = Facts { view: Some(view(-5, &[(2, listed("two", -50 - 900))])), ..pending(50) };
-    expect(&within_skew, Step::Adopt(Serial(2), id("two")), Why::AnswerLost);
+    expect(&within_skew, Step::Recover(Serial(2), id("two")), Why::AnswerLost);
 }
 
 #[test]
@@ -432,7 +432,7 @@ fn a_status_that_was_restored_from_before_the_key_makes_the_claim_pending_again_
     let facts = with_record(facts, |it| it.attempted = Some(1));
     expect(&facts, Step::Commit(Serial(1), id("one")), Why::AnswerLost);
     let without_secret = Facts { target: Target::Absent, ..facts };
-    expect(&without_secret, Step::Adopt(Serial(1), id("one")), Why::AnswerLost);
+    expect(&without_secret, Step::Recover(Serial(1), id("one")), Why::AnswerLost);
 }
 
 #[test]

@@ -339,7 +339,7 @@ impl Ports for Model {
     }
 
     /// Every call of the model ends within its deadline.
-    async fn lose_patience(&self, _: Duration) {
+    async fn slow_call(&self, _: Duration) {
         std::future::pending::<()>().await;
     }
 
@@ -429,7 +429,7 @@ impl Ports for Model {
         entered.map_err(refused)
     }
 
-    async fn lack(&self, _: &[Entry]) {}
+    async fn note_missing(&self, _: &[Entry]) {}
 
     async fn strike(&self, entry: &Entry) -> Result<(), ledger::Error> {
         turn().await;

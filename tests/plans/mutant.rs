@@ -420,8 +420,8 @@ impl Ports for Tampered {
         self.model.sleep(time).await;
     }
 
-    async fn lose_patience(&self, time: Duration) {
-        self.model.lose_patience(time).await;
+    async fn slow_call(&self, time: Duration) {
+        self.model.slow_call(time).await;
     }
 
     fn home(&self) -> &str {
@@ -504,7 +504,7 @@ impl Ports for Tampered {
         if self.is(Mutant::WritesNoLedger) { Ok(()) } else { self.model.enter(entries).await }
     }
 
-    async fn lack(&self, _: &[Entry]) {}
+    async fn note_missing(&self, _: &[Entry]) {}
 
     async fn strike(&self, entry: &Entry) -> Result<(), ledger::Error> {
         self.model.strike(entry).await

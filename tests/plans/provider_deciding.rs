@@ -48,7 +48,7 @@ fn a_changed_credential_makes_a_new_provider_key_beside_the_old_one() {
 fn a_lost_answer_is_looked_up_and_given_up_only_when_it_cannot_land_any_more() {
     expect(&pending(10), Step::Look(at(-10)), Why::AnswerLost);
     let found = looked(pending(10), -1, &[entry(1, "one", &["app"]), entry(2, "two", &["app"])]);
-    expect(&found, Step::Adopt(Serial(2), id("two")), Why::AnswerLost);
+    expect(&found, Step::Recover(Serial(2), id("two")), Why::AnswerLost);
     let waiting = looked(pending(10), -1, &[entry(1, "one", &["app"])]);
     expect(&waiting, Step::Rest(Some(at(60))), Why::AnswerLost);
     let stale = looked(pending(70), -1, &[]);

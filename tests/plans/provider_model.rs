@@ -282,7 +282,7 @@ impl Ports for ProviderModel {
         unreachable!("{NOT_ASKED}")
     }
 
-    async fn lose_patience(&self, _: Duration) {
+    async fn slow_call(&self, _: Duration) {
         std::future::pending::<()>().await;
     }
 
@@ -361,7 +361,7 @@ impl Ports for ProviderModel {
         Ok(())
     }
 
-    async fn lack(&self, _: &[Entry]) {}
+    async fn note_missing(&self, _: &[Entry]) {}
 
     async fn strike(&self, _: &Entry) -> Result<(), ledger::Error> {
         Ok(())

@@ -160,20 +160,20 @@ pub async fn a_ledger_that_lacks_keys_of_any_account_says_so_for_good(world: &mu
         entry
     };
     // There is no ledger of that namespace, and it may not have been possible to make one.
-    ledger.lack(&[of("one")]).await.unwrap();
+    ledger.note_missing(&[of("one")]).await.unwrap();
     let book = ledger.list().await.unwrap();
     assert!(book.may_lack(&of("one").place) && !book.may_lack(&of("two").place));
     for number in 0..60 {
-        ledger.lack(&[of(&format!("account-{number}"))]).await.unwrap();
+        ledger.note_missing(&[of(&format!("account-{number}"))]).await.unwrap();
     }
-    ledger.lack(&[of("one more")]).await.unwrap();
+    ledger.note_missing(&[of("one more")]).await.unwrap();
     assert!(ledger.list().await.unwrap().may_lack(&of("two").place), "any account");
 }
 
 pub async fn a_key_of_an_unknown_account_is_lacked_by_every_account(world: &mut World) {
     let ledger = ledger(world);
     let unknown = Entry { place: Place::default(), ..entry(world, "key_1") };
-    ledger.lack(&[unknown]).await.unwrap();
+    ledger.note_missing(&[unknown]).await.unwrap();
     assert!(ledger.list().await.unwrap().may_lack(&here(world, "key_2").place));
 }
 

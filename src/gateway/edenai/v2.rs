@@ -1,5 +1,5 @@
-//! Eden AI, through the custom tokens that came before its Management API (v2). Sources: the vendor's pages and the
-//! contract, §2.1 to §2.5. As of September 2026, the vendor documents these endpoints for sessions of its console
+//! Eden AI, through the custom tokens that came before its Management API (v2). Sources (§):
+//! `docs/contracts/vendors.md`, sections 2.1 to 2.5. As of September 2026, the vendor documents these endpoints for sessions of its console
 //! only.
 //!
 //! Quirks, each with a test in `tests/edenai/`, of the program `fast`:

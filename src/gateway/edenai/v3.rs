@@ -1,4 +1,4 @@
-//! Eden AI, through its Management API (v3). Sources: the vendor's pages and the contract, §2.6 to §2.11.
+//! Eden AI, through its Management API (v3). Sources (§): `docs/contracts/vendors.md`, sections 2.6 to 2.11.
 //!
 //! Quirks, each with a test in `tests/edenai/`, of the program `fast`:
 //! 1. Every path ends in a slash (§2.6).

@@ -47,8 +47,8 @@ pub(super) struct Key {
     _object: (),
 }
 
-/// Whether the text can be an id: a SHA-256 in lower hex. A field of this name might hold a token elsewhere, which an id of
-/// this form cannot be.
+/// Whether the text can be an id: a SHA-256 in lower hex. Other APIs have the secret in a field of this name, which
+/// does not look like this.
 pub(super) fn is_hash(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
 }
@@ -152,7 +152,7 @@ pub(super) fn listed(read: Read<Key>) -> Option<Listed> {
     let active = shows(&["blocked"]);
     let unread = read.unread_fields();
     let key = read.entry;
-    // A name without our mark always differs, whatever else is in it.
+    // A name without our mark is read as empty, so that it always counts as drift.
     let human = |name: &str| Mark::parse(name).map_or("", |_| Mark::display_in(name)).to_owned();
     let name = key.key_alias.unwrap_or_default();
     let period = period(key.budget_duration.as_deref());

@@ -39,7 +39,7 @@ struct User {
     _object: (),
 }
 
-/// The user of the token. `None`: it has none, as a master key does, which is no key of the database.
+/// The user of the token. `None`: it has none, because it is the master key, which is not in the database.
 pub(super) async fn own_user(wire: &Wire) -> Result<Option<String>, Fault> {
     let answer = gone_is_none(wire.send(Call::new(Method::GET, &["key", "info"])).await)?;
     let info = answer.map(|it| it.read::<Info>()).transpose()?;
@@ -52,8 +52,8 @@ pub(super) async fn own_user(wire: &Wire) -> Result<Option<String>, Fault> {
 
 const LOWER: Fault = Fault::without_effect(FaultKind::Forbidden);
 
-/// The rank of the token. Fails unless the token sees every key. The list of users is open to administrators only; those of an organization see it,
-/// too, so the role is read from it.
+/// The rank of the token. Fails unless the token sees every key. Only administrators may list
+/// users; because administrators of an organization may as well, the role is read from the list.
 pub(super) async fn of(wire: &Wire) -> Result<Rank, Fault> {
     let own = own_user(wire).await?;
     let mut query = vec![("page_size", "1")];

@@ -67,9 +67,10 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     provider_keys: false,
     credentials: CredentialFormat::AsItIs,
     project_settings: false,
-    // None was seen; for a server that reads from replicas (§13).
+    // No lag was measured; this is a margin for a server that reads from database replicas (§13).
     listing_lag: SignedDuration::from_secs(5),
-    // Other instances of a proxy accept a revoked key out of their cache: 60.8 s at most were measured (§9).
+    // Other instances of a proxy accept a revoked key out of their cache for a minute: 60.8 s at most were measured, the time of
+    // the request included (§9).
     revocation_lag: SignedDuration::from_secs(60),
     // 26 creations per second were measured (§5).
     calls_per_second: 20,

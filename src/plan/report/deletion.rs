@@ -72,7 +72,7 @@ pub fn blocked(
 
 /// The verdict, where the limits of the console token do not permit the annotation that it names.
 #[must_use]
-pub fn unforced(verdict: &Verdict, token: &str) -> Verdict {
+pub fn without_force(verdict: &Verdict, token: &str) -> Verdict {
     let message = format!(
         "{}; the limits of {token} do not permit that: have ForceOrphan added to its limits.permitted first",
         verdict.message
@@ -81,7 +81,7 @@ pub fn unforced(verdict: &Verdict, token: &str) -> Verdict {
 }
 
 /// The verdict for a deletion that only a person can complete, because the console token is lost.
-pub fn hopeless(why: &str) -> Verdict {
+pub fn token_lost(why: &str) -> Verdict {
     let message = format!(
         "what was made at the vendor cannot be removed: {why}; this resource and its namespace wait until you set the annotation \
          keysmith.dev/force-orphan=yes here; what is at the vendor stays WORKING after that, and the ledger names it: revoke it in the vendor's console"

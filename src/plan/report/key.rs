@@ -99,7 +99,8 @@ pub fn lingering(lag: SignedDuration) -> Option<String> {
 /// `tells_use`: whether the vendor tells when a key was last used.
 pub fn taken(decision: &Decision, secret: &str, until: Option<Timestamp>, tells_use: bool) -> Option<Notice> {
     let note = match (&decision.step, &decision.why) {
-        (Step::Issue(_), Why::NeverIssued | Why::AttemptFailed) | (Step::Adopt(..) | Step::Commit(..), _) => {
+        (Step::Issue(_), Why::NeverIssued | Why::AttemptFailed)
+        | (Step::Recover(..) | Step::Commit(..), _) => {
             Notice::news(Reason::Issued, format!("a key was made and put into Secret {secret}"))
         }
         (Step::Issue(_), Why::Rotation(Cause::KeyLost)) => Notice::warning(

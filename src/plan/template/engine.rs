@@ -332,7 +332,7 @@ fn filter(text: &str, line: usize) -> Result<Filter, Error> {
     }
     let argument = text.strip_prefix("join").and_then(|it| it.trim().strip_prefix('(')?.strip_suffix(')'));
     if let Some(separator) = argument.and_then(|it| quoted(it.trim())) {
-        return Ok(Filter::Join(meant(separator)));
+        return Ok(Filter::Join(unescaped(separator)));
     }
     let name = text.split('(').next().unwrap_or_default().trim();
     Err(Error::wrong(line, format!("unknown filter {}; there are json and join(\", \")", short(name))))
@@ -381,8 +381,8 @@ fn quoted(text: &str) -> Option<&str> {
     Some(inner)
 }
 
-/// What is meant by a text between quotes.
-fn meant(inner: &str) -> String {
+/// What is unescaped by a text between quotes.
+fn unescaped(inner: &str) -> String {
     let mut text = String::new();
     let mut rest = inner.chars();
     while let Some(letter) = rest.next() {

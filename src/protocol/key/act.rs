@@ -28,7 +28,7 @@ impl<P: KeyPorts> KeyPass<P> {
     pub(super) async fn act(&mut self, act: &Act<'_, P::Vendor>, decision: &Decision) -> Result<Done, Error> {
         match &decision.step {
             Step::Issue(serial) => Box::pin(self.issue(act, *serial, decision)).await,
-            Step::Adopt(serial, id) => self.adopt(act, *serial, id).await,
+            Step::Recover(serial, id) => self.recover_key(act, *serial, id).await,
             Step::Commit(serial, id) => self.commit_held(act, *serial, id).await,
             Step::BumpSerial(serial) => {
                 self.claim(&Claim::new(*serial, self.ports.now(), Purpose::Restore)).await
@@ -150,7 +150,7 @@ impl<P: KeyPorts> KeyPass<P> {
         })
     }
 
-    pub(super) fn tell(&self, act: &Act<'_, P::Vendor>, decision: &Decision) {
+    pub(super) fn send_event(&self, act: &Act<'_, P::Vendor>, decision: &Decision) {
         let previous = self.key.status.iter().flat_map(|status| &status.previous);
         let until = previous.max_by_key(|key| key.serial).map(|key| key.retire_after);
         let Some(mut notice) = crate::plan::report::key::taken(

@@ -90,7 +90,7 @@ impl<P: KeyPorts> KeyPass<P> {
         status.next_attempt_at.filter(|next| failed && !free && *next > self.ports.now())
     }
 
-    /// Whether another account was accepted for the ConsoleToken, and no key was created there yet.
+    /// Whether another account was accepted for the ConsoleToken, and no recorded key was listed there yet.
     fn has_moved(&self) -> bool {
         let account = self.token().and_then(|token| token.status()?.account.clone());
         account.is_some_and(|it| it.accepted.is_some())
@@ -142,7 +142,7 @@ impl<P: KeyPorts> KeyPass<P> {
         let outcome = tokio::select! {
             biased;
             outcome = &mut call => outcome,
-            () = self.ports.lose_patience(IMPATIENT) => {
+            () = self.ports.slow_call(IMPATIENT) => {
                 let why = format!("the vendor has not answered for {} s", IMPATIENT.as_secs());
                 if self.deletion_blocked(&why, None).await? == Pass::Stale {
                     return Ok(Some(Done::Pass(Pass::Stale)));
@@ -244,9 +244,9 @@ impl<P: KeyPorts> KeyPass<P> {
         status
     }
 
-    /// Writes what stays at the vendor into the ledger before the resource goes. Returns why that is impossible:
-    /// without an entry, a later sweep would treat a retained key as an orphan. With force-delete, the event names
-    /// what stays.
+    /// Writes what stays at the vendor into the ledger before the resource goes. Returns why that is
+    /// impossible, if the policy leaves a key: without an entry, a later sweep would treat it as an orphan. With
+    /// `keysmith.dev/force-orphan` the failure is only recorded, and the event names the keys.
     async fn write_down(&self, left: &[Left]) -> Result<Option<String>, Error> {
         if left.is_empty() {
             return Ok(None);
@@ -266,11 +266,12 @@ impl<P: KeyPorts> KeyPass<P> {
             Err(error) => {
                 let serial = self.serial();
                 log_about!(warn, self.key.as_ref(), serial, %error, "what stays at the vendor could not be written down in the ledger");
-                let meant = left.iter().any(|left| matches!(left.why, LeftWhy::Policy(_)));
-                if !meant {
-                    self.ports.lack(&entries).await;
+                let by_policy = left.iter().any(|left| matches!(left.why, LeftWhy::Policy(_)));
+                if !by_policy {
+                    self.ports.note_missing(&entries).await;
                 }
-                Ok(meant.then(|| format!("what stays at the vendor has to be written down first: {error}")))
+                Ok(by_policy
+                    .then(|| format!("what stays at the vendor has to be written down first: {error}")))
             }
         }
     }
@@ -303,13 +304,13 @@ impl<P: KeyPorts> KeyPass<P> {
         let next = retry.as_ref().map(|(_, next)| *next);
         let lost = self.token_state().filter(|it| it.lost).and_then(|it| it.ready.err());
         let verdict = if let Some(why) = &lost {
-            report::deletion::hopeless(why)
+            report::deletion::token_lost(why)
         } else {
             let status = self.status();
             report::deletion::blocked(why, &token, next, (&status, self.leak_is_open(&status)))
         };
         let permitted = limits::may_force_orphan(self.token().as_ref());
-        let verdict = if permitted { verdict } else { report::deletion::unforced(&verdict, &token) };
+        let verdict = if permitted { verdict } else { report::deletion::without_force(&verdict, &token) };
         let waiting = || GatewayApiKeyStatus { next_attempt_at: None, ..self.status() };
         let status = retry.map_or_else(waiting, |(status, _)| status);
         Ok(self.publish(status, &verdict).await?.until(next))
@@ -383,8 +384,8 @@ impl<V: VendorPort> Calls<V> {
         outcome
     }
 
-    /// Returns whether the key carries the resource's mark. A key that the vendor does not list is called all the
-    /// same: a listing may lag.
+    /// Carries the action out for one key. `false`: the key has no mark of this resource, or is in another account, and was
+    /// left alone. The call is sent for a key that the listing does not show as well, because listings lag.
     async fn one(&self, id: &KeyId, doing: Action) -> Result<bool, Fault> {
         if !owned(self.account.as_ref(), &self.identity, &self.listed, id).await? {
             return Ok(false);

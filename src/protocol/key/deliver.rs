@@ -28,7 +28,8 @@ const PLACEHOLDER: &str =
     "sk-placeholder-0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000";
 
 impl<P: KeyPorts> KeyPass<P> {
-    pub(super) async fn adopt(
+    /// Has the vendor reveal a key whose create call was never answered, and delivers it.
+    pub(super) async fn recover_key(
         &mut self,
         act: &Act<'_, P::Vendor>,
         serial: Serial,
@@ -57,6 +58,7 @@ impl<P: KeyPorts> KeyPass<P> {
         }
     }
 
+    /// Has the vendor reveal the served key again, and writes the Secret with it.
     pub(super) async fn restore(
         &mut self,
         act: &Act<'_, P::Vendor>,
@@ -71,7 +73,7 @@ impl<P: KeyPorts> KeyPass<P> {
             }
             Err(fault) => return Ok(Done::Failed(fault, "have the key revealed")),
         };
-        self.put_right(act, serial, id, Key::Given(&secret)).await
+        self.write_secret(act, serial, id, Key::Given(&secret)).await
     }
 
     /// Rewrites the Secret around the key that it already contains.
@@ -81,10 +83,10 @@ impl<P: KeyPorts> KeyPass<P> {
         serial: Serial,
         id: &KeyId,
     ) -> Result<Done, Error> {
-        self.put_right(act, serial, id, Key::Present).await
+        self.write_secret(act, serial, id, Key::Present).await
     }
 
-    async fn put_right(
+    async fn write_secret(
         &mut self,
         act: &Act<'_, P::Vendor>,
         serial: Serial,
@@ -128,22 +130,26 @@ impl<P: KeyPorts> KeyPass<P> {
         match self.secrets.rehearse(&delivery).await {
             Ok(Rehearsed::Fine) => Ok(None),
             // The Secret exists or changed: read it and decide again.
-            Ok(Rehearsed::Outdated) if self.looked => Ok(Some(Done::Pass(Pass::Stale))),
+            Ok(Rehearsed::Outdated) if self.must_read => Ok(Some(Done::Pass(Pass::Stale))),
             Ok(Rehearsed::Outdated) => {
-                self.looked = true;
+                self.must_read = true;
                 Ok(Some(Done::Again))
             }
             Err(error) => match refused(&error, self.key.secret_name()) {
                 Some(verdict) if cause == Some(Cause::Leaked) && act.facts.record.id.is_some() => {
-                    self.irreplaceable(act, &verdict).await.map(Some)
+                    self.record_failed_replacement(act, &verdict).await.map(Some)
                 }
                 _ => self.undelivered(act, error).await.map(Some),
             },
         }
     }
 
-    /// Drops a leaked key without a successor, because no key can replace it.
-    async fn irreplaceable(&mut self, act: &Act<'_, P::Vendor>, verdict: &Verdict) -> Result<Done, Error> {
+    /// Records that a leaked key cannot be replaced now: the next decision is to revoke it without a successor.
+    async fn record_failed_replacement(
+        &mut self,
+        act: &Act<'_, P::Vendor>,
+        verdict: &Verdict,
+    ) -> Result<Done, Error> {
         let mut status = self.status();
         status.rotation_failures = Some(status.rotation_failures.unwrap_or(0).saturating_add(1));
         status.internal.failed_requests_hash = Some(act.facts.requests.fingerprint());
@@ -188,6 +194,7 @@ impl<P: KeyPorts> KeyPass<P> {
         Ok(())
     }
 
+    /// What a Secret that was not written means: a verdict where the error is final, and another pass otherwise.
     pub(super) async fn undelivered(
         &mut self,
         act: &Act<'_, P::Vendor>,
@@ -207,8 +214,8 @@ impl<P: KeyPorts> KeyPass<P> {
         }
     }
 
-    /// Anyone with write access to Secrets can put any key id into the annotations, so the vendor is asked for the
-    /// key's mark.
+    /// Records in status the key that the Secret holds already, if its name at the vendor has our mark and this serial:
+    /// anyone with write access to Secrets can put any key id into the annotations.
     pub(super) async fn commit_held(
         &mut self,
         act: &Act<'_, P::Vendor>,
@@ -284,6 +291,6 @@ impl<P: KeyPorts> KeyPass<P> {
 }
 
 /// The served key as the newest listing shows it.
-pub(super) fn replaced(facts: &Facts) -> Option<OwnKey> {
+pub(super) fn listed_served_key(facts: &Facts) -> Option<OwnKey> {
     facts.own().find(|own| Some(&own.key.id) == facts.record.id.as_ref()).cloned()
 }

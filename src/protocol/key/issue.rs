@@ -31,8 +31,8 @@ use kube::ResourceExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Retries of a Secret write while the API server is unavailable, a second and more apart. After that the key waits
-/// at the vendor, to be revealed later.
+/// Retries of a Secret write while the API server is unavailable, two seconds and more apart. After that the key stays
+/// at the vendor: a later pass has it revealed, or revokes it.
 const DELIVERIES: u32 = 5;
 /// Retries of a status write after a conflict.
 const COMMITS: usize = 5;
@@ -88,14 +88,14 @@ pub enum Issued {
     },
     /// Another writer got in between; a key that was created is revoked now or found later by its mark.
     Stale,
-    /// The outcome is unknown; the next pass looks the key up.
+    /// The section ended without a final result: the next pass decides by status, Secret and listing.
     Pending {
         /// The resource as written.
         object: Arc<GatewayApiKey>,
         /// How the create call failed, if one was sent and failed.
         fault: Option<Fault>,
     },
-    /// There is no key of this serial at the vendor and there will be none, and the Secret belongs to another owner.
+    /// The Secret cannot be written, and the vendor has no key of this serial: none was created, or it was revoked again.
     Refused {
         /// The resource as written.
         object: Arc<GatewayApiKey>,
@@ -109,7 +109,7 @@ pub enum Issued {
         /// The fault of the call.
         fault: Fault,
     },
-    /// The key was created, and its Secret is rejected for good: the key stays at the vendor, to be revealed later.
+    /// The key was created and is at the vendor, and its Secret is rejected: a later pass has the key revealed, or revokes it.
     Undelivered {
         /// The resource as written.
         object: Arc<GatewayApiKey>,
@@ -119,7 +119,7 @@ pub enum Issued {
 }
 
 impl<P: KeyPorts> Issue<P> {
-    /// Claim, fence, mint, deliver, commit.
+    /// Writes the claim, raises the fence, has the vendor create the key, writes the Secret, and writes status.
     pub async fn run(self) -> Result<Issued, Error> {
         let claim = Claim {
             sent: Some(self.requests.fingerprint()),
@@ -138,7 +138,7 @@ impl<P: KeyPorts> Issue<P> {
             match self.fence().await? {
                 Fenced::Ours(None) => {}
                 Fenced::Ours(Some(held)) => match self.is_ours(&held).await {
-                    Ok(true) => return self.adopt_held(claimed, held).await,
+                    Ok(true) => return self.commit_held(claimed, held).await,
                     Ok(false) => {}
                     Err(fault) => {
                         return Ok(Issued::Failed { object: claimed, fault });
@@ -237,7 +237,7 @@ impl<P: KeyPorts> Issue<P> {
         Ok(key.is_some_and(|key| self.identity.serial_in(&key.name) == held.serial))
     }
 
-    async fn adopt_held(self, claimed: Arc<GatewayApiKey>, held: Held) -> Result<Issued, Error> {
+    async fn commit_held(self, claimed: Arc<GatewayApiKey>, held: Held) -> Result<Issued, Error> {
         let (Some(id), Some(serial)) = (held.key_id, held.serial) else {
             return Ok(Issued::Stale);
         };
@@ -279,7 +279,7 @@ impl<P: KeyPorts> Issue<P> {
                 // The key was not delivered for certain, so nothing serves it. Either the Secret's name was taken
                 // while the key was created, or the Secret is rejected although its dry run passed and the vendor
                 // does not show a key twice.
-                Err(error) if attempt == 0 && self.is_vain(&error) => {
+                Err(error) if attempt == 0 && self.is_final(&error) => {
                     let gone = self.revoke(&minted.key.id).await;
                     let verdict = refused(&error, &self.desired.secret.name);
                     return Ok(match verdict {
@@ -299,7 +299,7 @@ impl<P: KeyPorts> Issue<P> {
         }
     }
 
-    fn is_vain(&self, error: &Undelivered) -> bool {
+    fn is_final(&self, error: &Undelivered) -> bool {
         let shown_again = self.account.capabilities().recovery == Recovery::Reveal;
         match error {
             Undelivered::Foreign(_) => true,

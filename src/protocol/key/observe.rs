@@ -17,10 +17,10 @@ use crate::protocol::ports::VendorPort;
 use crate::protocol::secret::Expected;
 
 impl<P: KeyPorts> KeyPass<P> {
-    /// State of the Secret for this resource, if it is known without reading it: nobody changed it since it was last
-    /// read or written. `unseen`: there was never a key, so the dry run finds out whether a Secret exists.
-    pub(super) fn glance(&self, unseen: bool, expected: Expected<'_>) -> Option<Target> {
-        if unseen {
+    /// State of the Secret for this resource, if it is known without reading it, because the Secret has not changed since
+    /// it was last read or written. `first`: there was never a key, so the dry run finds out whether a Secret exists.
+    pub(super) fn remembered_secret(&self, first: bool, expected: Expected<'_>) -> Option<Target> {
+        if first {
             return Some(Target::Absent);
         }
         let remembered = self.ports.remember(&self.uid, |it| it.sighting());
@@ -32,13 +32,9 @@ impl<P: KeyPorts> KeyPass<P> {
         Some(Target::Ours(known.held))
     }
 
-    /// State of the Secret for this resource: as it is known already, or else as it is read.
-    pub(super) async fn target(
-        &self,
-        glance: Option<Target>,
-        expected: Expected<'_>,
-    ) -> kube::Result<Target> {
-        if let Some(known) = glance {
+    /// State of the Secret for this resource: the known one, or else the one that is read.
+    pub(super) async fn target(&self, known: Option<Target>, expected: Expected<'_>) -> kube::Result<Target> {
+        if let Some(known) = known {
             return Ok(known);
         }
         let (target, sighting) = self.secrets.observe(&self.uid, expected).await?;

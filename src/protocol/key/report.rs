@@ -1,7 +1,7 @@
 //! The status of a key, and which other resources are enqueued.
 
 use super::KeyPass;
-use super::deliver::replaced;
+use super::deliver::listed_served_key;
 use crate::api::condition::{self, STALLED};
 use crate::api::rotation::ManagementPolicy;
 use crate::api::verdict::Course;
@@ -456,7 +456,7 @@ impl<P: KeyPorts> KeyPass<P> {
 
 /// The served key as the vendor returned it last.
 pub(super) fn seen(facts: &Facts) -> Option<Listed> {
-    facts.confirmed.shown().cloned().or_else(|| replaced(facts).map(|own| own.key))
+    facts.confirmed.shown().cloned().or_else(|| listed_served_key(facts).map(|own| own.key))
 }
 
 /// Writes what the vendor returned for the served key into status.

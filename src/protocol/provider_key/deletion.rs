@@ -64,11 +64,11 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         let lost = self.token_state().filter(|it| it.lost).and_then(|it| it.ready.err());
         let token = self.token_ref().titled();
         let verdict = match &lost {
-            Some(why) => report::deletion::hopeless(why),
+            Some(why) => report::deletion::token_lost(why),
             None => report::deletion::provider_key_blocked(why, &token),
         };
         let permitted = limits::may_force_orphan(self.token().as_ref());
-        let verdict = if permitted { verdict } else { report::deletion::unforced(&verdict, &token) };
+        let verdict = if permitted { verdict } else { report::deletion::without_force(&verdict, &token) };
         self.publish(self.status(), &verdict).await
     }
 

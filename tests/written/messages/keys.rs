@@ -316,7 +316,7 @@ pub fn deletion(book: &mut Book) {
         None,
         (&GatewayApiKeyStatus::default(), false),
     ));
-    book.ready(&deletion::hopeless(
+    book.ready(&deletion::token_lost(
         "Secret edgee-console is gone and cannot come back, because the namespace is being deleted",
     ));
     let awaited = Decision { step: Step::Rest(Some(at(3))), why: Why::Deleting };

@@ -25,7 +25,7 @@ pub fn provider_keys(book: &mut Book) {
         "ConsoleToken edgee",
     ));
     let blocked = deletion::provider_key_blocked("the vendor is down", "ClusterConsoleToken edgee");
-    book.ready(&deletion::unforced(&blocked, "ClusterConsoleToken edgee"));
+    book.ready(&deletion::without_force(&blocked, "ClusterConsoleToken edgee"));
     book.ready(&deletion::provider_key_awaited(Some(at(3))));
     for why in [Why::Lost, Why::ContentChanged, Why::NeverCreated] {
         book.event(&provider_key::sent(why));

@@ -1,6 +1,6 @@
 //! Rendering of a parsed template.
 
-use super::{Error, Filter, LoopFact, Node, Value, meant};
+use super::{Error, Filter, LoopFact, Node, Value, unescaped};
 use crate::plan::template::Variables;
 
 /// A rendering under way.
@@ -84,7 +84,7 @@ impl<'a> Renderer<'a> {
             Value::Element(index) => models.get(index).cloned().ok_or_else(|| {
                 format!("models[{index}] does not exist: spec.models has {} entries", models.len())
             })?,
-            Value::Literal(text) => meant(text),
+            Value::Literal(text) => unescaped(text),
             Value::Item => models.get(at).cloned().unwrap_or_default(),
             Value::Loop(LoopFact::First) => (at == 0).to_string(),
             Value::Loop(LoopFact::Last) => (at + 1 == models.len()).to_string(),

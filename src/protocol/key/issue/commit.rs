@@ -85,7 +85,8 @@ impl<P: KeyPorts> Issue<P> {
         report::budget::tell(status, known, self.key.metadata.generation, now);
     }
 
-    /// Writes status while our claim is the newest. `None`: a newer claim exists.
+    /// Writes status as long as our claim is the newest. `None`: status was not written, because there is a newer claim, the
+    /// resource is gone or another one, or every attempt met a conflict.
     pub(super) async fn commit(
         &self,
         claimed: &Arc<GatewayApiKey>,
