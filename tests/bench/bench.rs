@@ -8,6 +8,7 @@
 //! | `KEYSMITH_BENCH_RUNS=5` | runs for each of them |
 //! | `KEYSMITH_BENCH_LATENCY=0,20` | latencies of the vendor, in milliseconds |
 //! | `KEYSMITH_BENCH_STORM=10000` | keys that are replaced at once under a limit; 0 leaves that out |
+//! | `KEYSMITH_BENCH_MOMENTS=1000` | settled keys among which single moments are measured: a start, a rotation, a change of leader, a hanging vendor; 0 leaves that out |
 //! | `KEYSMITH_BENCH_PEER=1000` | keys that an ordinary operator makes as well; 0 leaves that out |
 //! | `KEYSMITH_BENCH_BINARY=FILE` | another operator than the one built beside this program: an earlier one, or one under a profiler |
 
@@ -24,6 +25,7 @@
 mod beside;
 mod figures;
 mod floor;
+mod moments;
 mod report;
 mod stage;
 mod storm;
@@ -44,7 +46,7 @@ const POLL: u64 = 10;
 /// Polls that are measured.
 pub const POLLS: u64 = 3;
 /// Nothing of this size takes longer.
-const PATIENCE: Duration = Duration::from_secs(1200);
+pub const PATIENCE: Duration = Duration::from_secs(1200);
 
 #[tokio::main]
 async fn main() {
@@ -72,6 +74,15 @@ async fn main() {
         println!("{storm}");
         holds &= storm.holds();
         report.add_storm(storm);
+        report.write(&stage::folder());
+    }
+    let moments = numbers("KEYSMITH_BENCH_MOMENTS", "1000")[0];
+    if moments > 0 {
+        eprintln!("moments among {moments} keys");
+        let moments = moments::measure(moments).await;
+        println!("{moments}");
+        holds &= moments.holds();
+        report.add_moments(moments);
         report.write(&stage::folder());
     }
     let peer = numbers("KEYSMITH_BENCH_PEER", "1000")[0];

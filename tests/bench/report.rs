@@ -2,6 +2,7 @@
 
 use super::beside::Beside;
 use super::figures::median_and_worst;
+use super::moments::Moments;
 use super::storm::Storm;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -261,6 +262,7 @@ fn worst(figures: &[f64]) -> f64 {
 pub struct Report {
     runs: BTreeMap<(usize, usize), Vec<Run>>,
     storm: Option<Storm>,
+    moments: Option<Moments>,
     beside: Option<Beside>,
 }
 
@@ -273,6 +275,10 @@ impl Report {
         self.storm = Some(storm);
     }
 
+    pub fn add_moments(&mut self, moments: Moments) {
+        self.moments = Some(moments);
+    }
+
     pub fn add_beside(&mut self, beside: Beside) {
         self.beside = Some(beside);
     }
@@ -283,7 +289,7 @@ impl Report {
             serde_json::json!({"keys": size, "vendorLatencyMs": latency, "runs": runs})
         }).collect();
         let cores = std::thread::available_parallelism().map_or(0, Into::into);
-        let whole = serde_json::json!({"cores": cores, "processor": processor(), "groups": groups, "storm": self.storm, "beside": self.beside});
+        let whole = serde_json::json!({"cores": cores, "processor": processor(), "groups": groups, "storm": self.storm, "moments": self.moments, "beside": self.beside});
         let text = serde_json::to_string_pretty(&whole).expect("JSON");
         std::fs::write(folder.join("latest.json"), text).expect("a file in target");
     }

@@ -40,10 +40,15 @@ impl Process {
         self.0.id()
     }
 
-    /// Stops it by SIGTERM, and waits for its end.
-    pub fn stop(mut self) {
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
         let sent = Command::new("kill").arg(self.id().to_string()).status();
         assert!(sent.is_ok_and(|it| it.success()), "SIGTERM could not be sent");
+    }
+
+    /// Stops it by SIGTERM, and waits for its end.
+    pub fn stop(mut self) {
+        self.terminate();
         self.0.wait().expect("the process ends");
     }
 
@@ -98,10 +103,15 @@ impl Stage {
         stage
     }
 
+    /// Whether there is a 200 at this URL.
+    pub async fn answers(&self, url: &str) -> bool {
+        let request = Request::get(url).body(Bytes::new()).expect("a request");
+        self.transport.send(request).await.is_ok_and(|it| it.status().is_success())
+    }
+
     async fn await_emulator(&self) {
         for _ in 0..200 {
-            let request = Request::get(format!("{}/_emulator/state", self.emulator)).body(Bytes::new());
-            if self.transport.send(request.expect("a request")).await.is_ok() {
+            if self.answers(&format!("{}/_emulator/state", self.emulator)).await {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -130,9 +140,15 @@ impl Stage {
 
     /// Starts the operator.
     pub fn operator(&self, arguments: &[&str]) -> Process {
+        self.operator_at(0, arguments)
+    }
+
+    /// Starts the operator with its health endpoint at this port; 0 is any.
+    pub fn operator_at(&self, port: u16, arguments: &[&str]) -> Process {
         let chosen = std::env::var_os("KEYSMITH_BENCH_BINARY").map(PathBuf::from);
         let mut command = Command::new(chosen.unwrap_or_else(binary));
-        command.args(["run", "--metrics-address", "127.0.0.1:0", "--allowed-endpoints", &self.emulator]);
+        let address = format!("127.0.0.1:{port}");
+        command.args(["run", "--metrics-address", &address, "--allowed-endpoints", &self.emulator]);
         command.args(arguments).env("KUBECONFIG", &self.kubeconfig).env_remove("KEYSMITH_LOG_LEVEL");
         Process::start(&self.folder, "operator", &mut command)
     }
@@ -184,9 +200,16 @@ impl Stage {
 
     /// Creates the GatewayApiKey of that number.
     pub async fn add_key(&self, prefix: &str, number: usize) {
-        let account = number / KEYS_PER_ACCOUNT;
-        let spec = json!({"consoleTokenRef": {"name": format!("account-{account}")}, "displayName": "Checkout backend"});
-        let metadata = json!({"name": format!("{prefix}-{number}"), "namespace": namespace(account)});
+        self.add_key_of(number / KEYS_PER_ACCOUNT, &format!("{prefix}-{number}"), json!({})).await;
+    }
+
+    /// Creates a GatewayApiKey of that account, with these fields beside the usual ones.
+    pub async fn add_key_of(&self, account: usize, name: &str, fields: Value) {
+        let mut spec = json!({"consoleTokenRef": {"name": format!("account-{account}")}, "displayName": "Checkout backend"});
+        for (field, value) in fields.as_object().into_iter().flatten() {
+            spec[field] = value.clone();
+        }
+        let metadata = json!({"name": name, "namespace": namespace(account)});
         create::<GatewayApiKey>(
             &self.client,
             &namespace(account),
@@ -198,6 +221,16 @@ impl Stage {
     /// Every GatewayApiKey.
     pub async fn keys(&self) -> Vec<GatewayApiKey> {
         list(&self.client, PAGE).await
+    }
+
+    /// The namespace of an account.
+    pub fn namespace(account: usize) -> String {
+        namespace(account)
+    }
+
+    /// Size of the binary that is measured, in MB.
+    pub fn binary_mb() -> f64 {
+        std::fs::metadata(binary()).expect("the binary").len() as f64 / 1e6
     }
 
     /// Deletes what the floor client made.
@@ -295,7 +328,8 @@ fn control_plane(folder: &Path) -> PathBuf {
     PathBuf::from(path.expect("a kubeconfig").trim_matches('\''))
 }
 
-fn free_port() -> u16 {
+/// A port that nothing listens at.
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address").port()
 }
