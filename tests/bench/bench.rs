@@ -26,6 +26,7 @@ mod beside;
 mod figures;
 mod floor;
 mod moments;
+mod plots;
 mod report;
 mod stage;
 mod storm;

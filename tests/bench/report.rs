@@ -3,6 +3,7 @@
 use super::beside::Beside;
 use super::figures::median_and_worst;
 use super::moments::Moments;
+use super::plots;
 use super::storm::Storm;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -283,8 +284,11 @@ impl Report {
         self.beside = Some(beside);
     }
 
-    /// Writes latest.json into a folder.
+    /// Writes latest.json and the pictures into a folder.
     pub fn write(&self, folder: &Path) {
+        let at_once = self.runs.iter().filter(|((latency, _), _)| *latency == 0);
+        let at_once = at_once.map(|((_, size), runs)| (*size, runs.as_slice())).collect();
+        plots::draw(&at_once, folder).expect("pictures in target");
         let groups: Vec<_> = self.runs.iter().map(|((latency, size), runs)| {
             serde_json::json!({"keys": size, "vendorLatencyMs": latency, "runs": runs})
         }).collect();
