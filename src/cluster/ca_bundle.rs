@@ -21,25 +21,40 @@ pub async fn read(
     Ok(match read {
         Err(error) if is_forbidden(&error) => Err(token::bundle_unreadable(place, &brief(&error))),
         Err(error) => return Err(error),
-        Ok(None) => Err(token::bundle_missing(place, namespace)),
-        Ok(Some(None)) => Err(token::bundle_entry_missing(place)),
-        Ok(Some(Some(bytes))) => Ok(bytes),
+        Ok(Entry::NoObject) => Err(token::bundle_missing(place, namespace)),
+        Ok(Entry::Missing) => Err(token::bundle_entry_missing(place)),
+        Ok(Entry::Bytes(bytes)) => Ok(bytes),
     })
 }
 
-/// The entry; the outer `None`: there is no such object.
-type Entry = Option<Option<Vec<u8>>>;
+/// What was found at the place of the certificates.
+enum Entry {
+    /// There is no such object.
+    NoObject,
+    /// The object does not have the entry.
+    Missing,
+    /// The entry.
+    Bytes(Vec<u8>),
+}
+
+impl Entry {
+    fn of(entry: Option<Vec<u8>>) -> Self {
+        entry.map_or(Self::Missing, Self::Bytes)
+    }
+}
 
 async fn of_config_map(client: &Client, namespace: &str, place: &CaBundleRef) -> kube::Result<Entry> {
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-    let Some(map) = maps.get_opt(&place.name).await? else { return Ok(None) };
+    let Some(map) = maps.get_opt(&place.name).await? else { return Ok(Entry::NoObject) };
     let text = map.data.and_then(|mut it| it.remove(&place.key)).map(String::into_bytes);
     let binary = || map.binary_data.and_then(|mut it| it.remove(&place.key)).map(|it| it.0);
-    Ok(Some(text.or_else(binary)))
+    Ok(Entry::of(text.or_else(binary)))
 }
 
 async fn of_secret(client: &Client, namespace: &str, place: &CaBundleRef) -> kube::Result<Entry> {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let secret = secrets.get_opt(&place.name).await?;
-    Ok(secret.map(|secret| secret.data.and_then(|mut it| it.remove(&place.key)).map(|it| it.0)))
+    let entry =
+        |secret: Secret| Entry::of(secret.data.and_then(|mut it| it.remove(&place.key)).map(|it| it.0));
+    Ok(secret.map_or(Entry::NoObject, entry))
 }

@@ -18,6 +18,32 @@ use kube::{Api, Client, ResourceExt};
 /// The name of the Lease, or its beginning where there are classes or shards.
 pub const NAME: &str = "keysmith";
 
+/// What is known of a Lease.
+#[derive(Clone, Debug)]
+pub enum LeaseView {
+    /// Nothing yet, or no longer.
+    Unknown,
+    /// There is no such Lease.
+    Absent,
+    /// The Lease.
+    Present(Seen),
+}
+
+impl LeaseView {
+    /// A Lease that was read, or its absence.
+    pub fn of(lease: Option<Seen>) -> Self {
+        lease.map_or(Self::Absent, Self::Present)
+    }
+
+    /// The Lease, if there is one.
+    pub fn lease(self) -> Option<Seen> {
+        match self {
+            Self::Present(seen) => Some(seen),
+            Self::Unknown | Self::Absent => None,
+        }
+    }
+}
+
 /// The Lease as it was read.
 #[derive(Clone, Debug)]
 pub struct Seen {
@@ -114,14 +140,14 @@ impl LeaseClient {
         Ok(self.api.get_opt(&self.name).await?.map(Seen::new))
     }
 
-    /// The Lease whenever it changes. A watch that breaks yields `None` and restarts by itself.
-    pub fn watch(&self) -> impl Stream<Item = Option<Option<Seen>>> + Send + 'static {
+    /// The Lease whenever it changes. A watch that breaks yields `Unknown` and restarts by itself.
+    pub fn watch(&self) -> impl Stream<Item = LeaseView> + Send + 'static {
         watch_object(self.api.clone(), &self.name).default_backoff().map(|result| match result {
-            Ok(lease) => Some(lease.map(Seen::new)),
+            Ok(lease) => LeaseView::of(lease.map(Seen::new)),
             Err(error) => {
                 let error = super::brief_watch(&error);
                 tracing::debug!(error, "the watch of the lease broke; it starts again by itself");
-                None
+                LeaseView::Unknown
             }
         })
     }

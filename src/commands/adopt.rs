@@ -10,7 +10,7 @@ use crate::output::{Failure, WrongFlag, print, program, tell};
 use crate::plan::capability::Capabilities;
 use crate::plan::class::ControllerClass;
 use crate::plan::identity::{AnyToken, TokenKind, TokenRef};
-use crate::plan::listing::Listed;
+use crate::plan::listing::{Listed, Setting};
 use crate::plan::money;
 use crate::plan::naming::{Mark, NameStyle};
 use crate::runtime::clock::Clock;
@@ -191,7 +191,7 @@ fn shown(key: &Listed, capabilities: &Capabilities) -> String {
     lines.extend(key.created_at.map(|it| format!("made {it:.0}")));
     lines.extend(key.last_used_at.map(|it| format!("last used {it:.0}")));
     lines.extend(key.expires_at.map(|it| format!("expires {it:.0}")));
-    if let Some(Some(limit)) = key.shown.budget {
+    if let Setting::Set(limit) = key.shown.budget {
         let budget = money::budget(limit);
         lines.push(format!("budget {} {} {:?}", budget.amount, capabilities.budget.currency, budget.period));
     }

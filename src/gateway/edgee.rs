@@ -31,7 +31,7 @@ use crate::api::shared::Period;
 use crate::plan::capability::Capabilities;
 use crate::plan::drift::Field;
 use crate::plan::fault::{Fault, FaultKind};
-use crate::plan::listing::{KeyId, Limit, Listed, Shown};
+use crate::plan::listing::{KeyId, Limit, Listed, Setting, Shown};
 use crate::plan::naming::Mark;
 use crate::plan::usage::{Span, Spending};
 use async_trait::async_trait;
@@ -85,7 +85,7 @@ struct Key {
     #[serde(default, deserialize_with = "lenient::micros")]
     max_usage: Option<u64>,
     #[serde(default, deserialize_with = "lenient::present")]
-    email: Option<Option<String>>,
+    email: Setting<String>,
     #[serde(default, deserialize_with = "lenient::timestamp")]
     created_at: Option<Timestamp>,
     #[serde(default, deserialize_with = "lenient::timestamp")]
@@ -154,8 +154,11 @@ fn listed(read: Read<Key>) -> Option<Listed> {
             display_name: key.name.as_deref().filter(|it| !guard::withheld(it)).map(human),
             active: key.active,
             models: shows_models.then_some(key.models),
-            budget: shows_limit.then_some(limit),
-            email: key.email.map(|it| it.filter(|text| !text.is_empty())),
+            budget: if shows_limit { Setting::shown(limit) } else { Setting::Hidden },
+            email: match key.email {
+                Setting::Set(text) if text.is_empty() => Setting::Unset,
+                email => email,
+            },
             debug_mode: key.debug_mode,
             ..Shown::default()
         },
@@ -227,16 +230,19 @@ impl Edgee {
             let Some(next) = next else {
                 return Ok(all);
             };
-            let next = next.filter(|it| !it.is_empty() && seen.insert(it.clone()));
-            let malformed =
-                Fault::without_effect(FaultKind::Malformed("a listing says there is more, but not where"));
-            cursor = Some(next.ok_or(malformed)?);
+            if !seen.insert(next.clone()) {
+                return Err(NOWHERE);
+            }
+            cursor = Some(next);
         }
     }
 }
 
-/// The rows of a page and, if there are more, the cursor that the vendor returned.
-fn page(body: Value) -> Result<(Vec<Value>, Option<Option<String>>), Fault> {
+const NOWHERE: Fault =
+    Fault::without_effect(FaultKind::Malformed("a listing says there is more, but not where"));
+
+/// The rows of a page and, if there are more, the cursor of the next page.
+fn page(body: Value) -> Result<(Vec<Value>, Option<String>), Fault> {
     let mut envelope = match body {
         Value::Array(rows) => return Ok((rows, None)),
         Value::Object(envelope) => envelope,
@@ -250,10 +256,11 @@ fn page(body: Value) -> Result<(Vec<Value>, Option<Option<String>>), Fault> {
     };
     let cursor = match envelope.remove("last_key") {
         None | Some(Value::Null) => None,
-        Some(Value::String(cursor)) => Some(cursor),
+        Some(Value::String(cursor)) => Some(cursor).filter(|it| !it.is_empty()),
         Some(_) => return Err(entry::malformed(None, "last_key")),
     };
-    Ok((rows, more.then_some(cursor)))
+    let next = if more { Some(cursor.ok_or(NOWHERE)?) } else { None };
+    Ok((rows, next))
 }
 
 #[async_trait]

@@ -1,6 +1,7 @@
 //! Parses values that vendors write in more than one format.
 
 use super::time;
+use crate::plan::listing::Setting;
 use crate::plan::money;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
@@ -98,9 +99,9 @@ pub fn amount(text: &str) -> Option<u64> {
     Some((number * 1_000_000.0) as u64)
 }
 
-/// Money, in millionths; distinguishes absent (`None`) from null (`Some(None)`).
-pub fn present_micros<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u64>>, D::Error> {
-    micros(deserializer).map(Some)
+/// Money, in millionths; distinguishes absent, with `#[serde(default)]`, from null.
+pub fn present_micros<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Setting<u64>, D::Error> {
+    micros(deserializer).map(Setting::shown)
 }
 
 /// A list that may be absent or null.
@@ -108,11 +109,11 @@ pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> 
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// A field; distinguishes absent (`None`) from null (`Some(None)`).
+/// A field; distinguishes absent, with `#[serde(default)]`, from null.
 pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
+) -> Result<Setting<T>, D::Error> {
+    Option::deserialize(deserializer).map(Setting::shown)
 }
 
 #[cfg(test)]

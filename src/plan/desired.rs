@@ -3,7 +3,7 @@
 use super::capability::{Capabilities, Support};
 use super::drift::Field;
 use super::facts::Refusal;
-use super::listing::{KeyId, Limit, Listed};
+use super::listing::{KeyId, Limit, Listed, Setting};
 use super::money::{self, micros};
 use super::naming::{self, NameStyle};
 use super::policy::{self, Policy};
@@ -222,9 +222,9 @@ pub fn limits(shown: &Listed, now: Timestamp) -> KeyLimits {
     KeyLimits {
         lifetime_days: days.and_then(|days| u32::try_from(days).ok()),
         models: shown.shown.models.clone().unwrap_or_default(),
-        budget: shown.shown.budget.flatten().map(money::budget),
-        capped: shown.shown.budget.is_none() && shown.shown.capped == Some(true),
-        rate_limit: shown.shown.rate_limit.flatten(),
+        budget: shown.shown.budget.value().map(money::budget),
+        capped: shown.shown.budget == Setting::Hidden && shown.shown.capped == Some(true),
+        rate_limit: shown.shown.rate_limit.value(),
         expires_at: shown.expires_at,
         active: shown.shown.active.filter(|active| !active),
     }

@@ -4,6 +4,7 @@ use super::listing::{Limit, Listed, Shown};
 use super::same;
 use super::settings::Settings;
 use super::spec_field::SpecField;
+use crate::plan::listing::Setting;
 
 /// A setting that can be changed on an existing key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,17 +117,22 @@ pub fn drift(wanted: &Settings, key: &Listed, sent: &Sent) -> Vec<Field> {
         // Such a period is none that a specification can have, so the vendor's console set it.
         Field::Budget if shown.other_period => true,
         Field::Budget => match shown.budget {
-            Some(it) if shown.may_be_reduced && is_below(it, wanted.budget) => sent.budget != wanted.budget,
-            Some(it) => !same_limit(wanted.budget, it),
-            None => {
+            Setting::Hidden => {
                 sent.budget != wanted.budget || shown.capped.is_some_and(|it| it != wanted.budget.is_some())
             }
+            shown_limit if shown.may_be_reduced && is_below(shown_limit.value(), wanted.budget) => {
+                sent.budget != wanted.budget
+            }
+            shown_limit => !same_limit(wanted.budget, shown_limit.value()),
         },
         Field::Email => match &shown.email {
-            Some(it) => !same_email(wanted.email.as_deref(), it.as_deref()),
-            None => sent.email != wanted.email,
+            Setting::Hidden => sent.email != wanted.email,
+            Setting::Unset => !same_email(wanted.email.as_deref(), None),
+            Setting::Set(it) => !same_email(wanted.email.as_deref(), Some(it)),
         },
-        Field::RateLimit => shown.rate_limit.is_some_and(|it| it != wanted.rate_limit),
+        Field::RateLimit => {
+            shown.rate_limit != Setting::Hidden && shown.rate_limit.value() != wanted.rate_limit
+        }
         Field::DebugMode => shown.debug_mode.is_some_and(|it| it != wanted.debug_mode),
         Field::Expiry => !key.unread_expiry() && wanted.expiry.differs(key.expires_at),
     };
@@ -143,7 +149,9 @@ pub fn spelt_otherwise(wanted: &Settings, key: &Listed) -> Vec<Field> {
             it.iter().all(|it| wanted.models.contains(it))
                 && wanted.models.iter().all(|wanted| it.contains(wanted))
         }),
-        Field::Email => shown.email.as_ref().is_none_or(|it| *it == wanted.email),
+        Field::Email => {
+            shown.email == Setting::Hidden || shown.email.as_ref().value() == wanted.email.as_ref()
+        }
         // Sending the budget again would reset what is spent of it.
         Field::Active | Field::Budget | Field::RateLimit | Field::DebugMode | Field::Expiry => true,
     };
@@ -194,16 +202,7 @@ mod tests {
     }
 
     fn shown(change: impl FnOnce(&mut Shown)) -> Listed {
-        let wanted = wanted();
-        let mut shown = Shown {
-            display_name: Some(wanted.display_name),
-            active: Some(true),
-            models: Some(wanted.models),
-            budget: Some(wanted.budget),
-            email: Some(wanted.email),
-            debug_mode: Some(false),
-            ..Shown::default()
-        };
+        let mut shown = Shown::of(&wanted());
         change(&mut shown);
         let (created_at, expires_at, last_used_at, spent, remaining) = (None, None, None, None, None);
         let (id, name, unread) = (KeyId("key_1".to_owned()), String::new(), Vec::new());
@@ -215,16 +214,15 @@ mod tests {
         Some(models.iter().map(|it| (*it).to_owned()).collect())
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "as a listing shows it")]
-    fn budget(micros: u64, period: Period) -> Option<Option<Limit>> {
-        Some(Some(Limit { micros, period }))
+    fn budget(micros: u64, period: Period) -> Setting<Limit> {
+        Setting::Set(Limit { micros, period })
     }
 
     #[test]
     fn what_the_vendor_writes_in_its_own_way_is_no_drift() {
         let name = |text: &str| shown(|it| it.display_name = Some(text.to_owned()));
         let models = |models: &[&str]| shown(|it| it.models = list(models));
-        let email = |text: &str| shown(|it| it.email = Some(Some(text.to_owned())));
+        let email = |text: &str| shown(|it| it.email = Setting::Set(text.to_owned()));
         let table = [
             (name("production b\u{fc}ro"), vec![Field::DisplayName]),
             (name(" Production  Bu\u{308}ro "), vec![Field::DisplayName]),
@@ -252,9 +250,9 @@ mod tests {
             (shown(|it| it.display_name = Some(String::new())), Field::DisplayName),
             (shown(|it| it.models = list(&["openai/gpt-5.2"])), Field::Models),
             (shown(|it| it.models = list(&[])), Field::Models),
-            (shown(|it| it.email = Some(None)), Field::Email),
-            (shown(|it| it.email = Some(Some("ann@example.org".to_owned()))), Field::Email),
-            (shown(|it| it.budget = Some(None)), Field::Budget),
+            (shown(|it| it.email = Setting::Unset), Field::Email),
+            (shown(|it| it.email = Setting::Set("ann@example.org".to_owned())), Field::Email),
+            (shown(|it| it.budget = Setting::Unset), Field::Budget),
             (shown(|it| it.budget = budget(0, MONTHLY)), Field::Budget),
             (shown(|it| it.budget = budget(10_020_000, MONTHLY)), Field::Budget),
             (shown(|it| it.budget = budget(10_005_000, Period::Weekly)), Field::Budget),

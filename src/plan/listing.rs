@@ -1,6 +1,7 @@
 //! Keys as a vendor shows them.
 
 use super::naming::{Identity, Mark, Serial};
+use super::settings::Settings;
 use crate::api::shared::RateLimit;
 use jiff::{SignedDuration, Timestamp};
 use std::fmt;
@@ -25,6 +26,42 @@ pub struct Limit {
     pub period: crate::api::shared::Period,
 }
 
+/// A setting that a key may be without, as the vendor shows it; in an answer, a field that may be absent, null, or a value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Setting<T> {
+    /// The vendor does not show it, or not in a form that can be read. Of a field: it is absent.
+    #[default]
+    Hidden,
+    /// The key has none. Of a field: it is null.
+    Unset,
+    /// The key has this one.
+    Set(T),
+}
+
+impl<T> Setting<T> {
+    /// What the vendor shows of it.
+    pub fn shown(value: Option<T>) -> Self {
+        value.map_or(Self::Unset, Self::Set)
+    }
+
+    /// The value, if there is one.
+    pub fn value(self) -> Option<T> {
+        match self {
+            Self::Set(value) => Some(value),
+            Self::Hidden | Self::Unset => None,
+        }
+    }
+
+    /// The same of a borrowed value.
+    pub const fn as_ref(&self) -> Setting<&T> {
+        match self {
+            Self::Hidden => Setting::Hidden,
+            Self::Unset => Setting::Unset,
+            Self::Set(value) => Setting::Set(value),
+        }
+    }
+}
+
 /// The settings of a key as the vendor shows them. `None`: the vendor does not show the field at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shown {
@@ -34,21 +71,39 @@ pub struct Shown {
     pub active: Option<bool>,
     /// The permitted models; empty means every model.
     pub models: Option<Vec<String>>,
-    /// The spending limit; inner `None` means no limit.
-    pub budget: Option<Option<Limit>>,
+    /// The spending limit.
+    pub budget: Setting<Limit>,
     /// Whether a spending limit exists, for vendors that do not show the amount.
     pub capped: Option<bool>,
     /// Whether the spending limit may be below the budget, because it leaves out what other keys of the resource spent in the
     /// running period: for vendors that count what a key spent against its limit, and cannot be told what was spent before.
     pub may_be_reduced: bool,
-    /// Whether the spending limit resets in a rhythm that a specification cannot have; then `budget` is `None`.
+    /// Whether the spending limit resets in a rhythm that a specification cannot have; then `budget` is hidden.
     pub other_period: bool,
-    /// Limits of requests and tokens; inner `None` means no limit.
-    pub rate_limit: Option<Option<RateLimit>>,
-    /// The e-mail address; inner `None` means no address.
-    pub email: Option<Option<String>>,
+    /// Limits of requests and tokens.
+    pub rate_limit: Setting<RateLimit>,
+    /// The e-mail address.
+    pub email: Setting<String>,
     /// Debug mode.
     pub debug_mode: Option<bool>,
+}
+
+impl Shown {
+    /// What a vendor that shows every setting shows of a key that has these. A new field has to be named here.
+    pub fn of(settings: &Settings) -> Self {
+        Self {
+            display_name: Some(settings.display_name.clone()),
+            active: Some(settings.active),
+            models: Some(settings.models.clone()),
+            budget: Setting::shown(settings.budget),
+            capped: None,
+            may_be_reduced: false,
+            other_period: false,
+            rate_limit: Setting::shown(settings.rate_limit),
+            email: Setting::shown(settings.email.clone()),
+            debug_mode: Some(settings.debug_mode),
+        }
+    }
 }
 
 /// A key as the vendor lists it.

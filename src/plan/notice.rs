@@ -63,6 +63,20 @@ pub struct Subject<'a> {
     pub now: Timestamp,
 }
 
+/// Whether a poll enqueues a resource: if the listing concerns it, or if the resource has called the vendor since the listing that
+/// was compared before, and so waits for a newer one. Listings up to `stale_before` do not show what its last call changed.
+pub fn enqueues(
+    subject: &Subject<'_>,
+    index: &Index<'_>,
+    stale_before: Option<Timestamp>,
+    compared_before: Option<Timestamp>,
+) -> bool {
+    if stale_before.is_some_and(|stale_before| index.as_of <= stale_before) {
+        return false;
+    }
+    stale_before.is_some() && stale_before >= compared_before || concerns(subject, index)
+}
+
 /// Whether the listing shows something that is not in the resource's status, or that differs from its
 /// specification.
 pub fn concerns(subject: &Subject<'_>, index: &Index<'_>) -> bool {
@@ -88,7 +102,10 @@ pub fn concerns(subject: &Subject<'_>, index: &Index<'_>) -> bool {
     external.is_some_and(|id| index.by_id(id).is_some())
         || found(subject, &record, index)
         || returned(&record, index)
-        || !refused && (spare(subject, &record, index) || served(subject, status, &record, index))
+        || !refused
+            && (spare(subject, &record, index)
+                || vanished(subject, &record, index)
+                || served(subject, status, &record, index))
 }
 
 /// Whether the listing shows the key of a create call whose outcome is unknown.
@@ -103,6 +120,15 @@ fn found(subject: &Subject<'_>, record: &Record, index: &Index<'_>) -> bool {
 fn returned(record: &Record, index: &Index<'_>) -> bool {
     let mut missing = record.previous.iter().filter(|it| it.missing_since.is_some());
     missing.any(|it| index.by_id(it.id.as_str()).is_some())
+}
+
+/// Whether an unused key that status announces is not listed any more.
+fn vanished(subject: &Subject<'_>, record: &Record, index: &Index<'_>) -> bool {
+    if record.told.is_empty() {
+        return false;
+    }
+    let own = index.own(subject.identity);
+    record.told.keys().any(|id| own.iter().all(|(_, key)| key.id != *id))
 }
 
 /// Whether a key of ours is neither served nor previous. Keys with a serial above the claim belong to another

@@ -14,7 +14,7 @@ use super::report;
 use super::report::key::{Found, Scene};
 use super::requests::{Cause, RotationRequests};
 use super::rotation;
-use super::settings::{Expiry, Settings};
+use super::settings::Expiry;
 use super::spec_error::SpecError;
 use super::spec_field::SpecField;
 use super::template::SecretPlan;
@@ -129,7 +129,7 @@ fn apply(decision: &Decision, facts: &mut Facts, desired: &Desired) -> Option<(O
         (Step::Amend(_, fields), _) => {
             facts.amended.extend(fields.iter().copied());
             if let Confirmed::Shown(key) = &mut facts.confirmed {
-                key.shown = shown(&desired.settings);
+                key.shown = Shown::of(&desired.settings);
                 if desired.settings.expiry != Expiry::Uncompared {
                     key.expires_at = desired.settings.expiry.date();
                     facts.record.expires_at = key.expires_at;
@@ -174,7 +174,7 @@ fn facts(edit: &Edit<'_>, before: Option<&Desired>, desired: &Desired) -> Facts 
     let served = record.id.as_ref().zip(record.serial);
     let confirmed = served.map_or(Confirmed::NotRead, |(id, _)| {
         let wanted = before.map_or(&desired.settings, |it| &it.settings);
-        Confirmed::Shown(Box::new(listed(id, name, &record, shown(wanted))))
+        Confirmed::Shown(Box::new(listed(id, name, &record, Shown::of(wanted))))
     });
     Facts {
         now: edit.now,
@@ -248,20 +248,6 @@ fn listed(id: &KeyId, name: String, record: &Record, shown: Shown) -> Listed {
         remaining: None,
         shown,
         unread: Vec::new(),
-    }
-}
-
-/// A vendor that shows every setting.
-fn shown(settings: &Settings) -> Shown {
-    Shown {
-        display_name: Some(settings.display_name.clone()),
-        active: Some(settings.active),
-        models: Some(settings.models.clone()),
-        budget: Some(settings.budget),
-        rate_limit: Some(settings.rate_limit),
-        email: Some(settings.email.clone()),
-        debug_mode: Some(settings.debug_mode),
-        ..Shown::default()
     }
 }
 

@@ -39,9 +39,8 @@ pub(super) fn settings(facts: &Facts, desired: &Desired, served: &Served<'_>) ->
             let fields = differing(facts, desired, &own.key);
             if fields.is_empty() { None } else { confirm(Why::Drift(fields)) }
         }
-        // A listing that lags may not show a new key yet, so another listing is obtained after the lag. Without it,
-        // a deleted key would stay unnoticed: later listings equal this one, so no change would enqueue the
-        // resource.
+        // A listing that lags may not show a new key yet, so another listing is obtained after the lag, and not with the
+        // next poll.
         None => match facts.record.created_at.map(|at| plus(at, facts.ability.listing_lag)) {
             Some(shown) if facts.now < shown => Some(take(Step::Rest(Some(shown)), Why::Fresh)),
             Some(shown) if view.as_of <= shown => Some(take(Step::Look(shown), Why::KeyLost)),

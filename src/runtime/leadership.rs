@@ -7,7 +7,7 @@
 use super::clock::Clock;
 use super::liveness::Liveness;
 use super::metrics::Metrics;
-use crate::cluster::lease::{Claim, LeaseClient, Rival, Seen};
+use crate::cluster::lease::{Claim, LeaseClient, LeaseView, Rival, Seen};
 use crate::cluster::{brief, is_conflict, is_forbidden, is_missing};
 use crate::plan::leadership::{Facts, Role, Step, Times, Why, decide};
 use futures::StreamExt;
@@ -114,16 +114,16 @@ struct Held {
 }
 
 /// What a candidate knows of the lease.
-struct Sight {
-    /// `None` before the first response; then the Lease, if it exists.
-    seen: Option<Option<Seen>>,
+struct Knowledge {
+    /// `Unknown` before the first response.
+    seen: LeaseView,
     changed: Instant,
     failed: Option<Instant>,
     /// The other division that was told of last.
     rival: Option<Rival>,
 }
 
-impl Sight {
+impl Knowledge {
     /// Stands by beside another division. It is told of once.
     fn meet(&mut self, rival: &Rival) {
         self.failed = Some(Instant::now());
@@ -140,15 +140,15 @@ impl Sight {
 
     fn observe(&mut self, seen: Option<Seen>) {
         let same = match (&self.seen, &seen) {
-            (Some(Some(before)), Some(now)) => before.says_the_same(now),
-            (Some(None), None) => true,
+            (LeaseView::Present(before), Some(now)) => before.says_the_same(now),
+            (LeaseView::Absent, None) => true,
             _ => false,
         };
         if !same {
             self.changed = Instant::now();
             self.failed = None;
         }
-        self.seen = Some(seen);
+        self.seen = LeaseView::of(seen);
     }
 }
 
@@ -184,7 +184,8 @@ impl Candidate {
     /// Waits for the lease and acquires it; `None` when the election is over.
     async fn acquire(&self) -> Option<Held> {
         let mut news = Box::pin(self.election.lease.watch());
-        let mut sight = Sight { seen: None, changed: Instant::now(), failed: None, rival: None };
+        let mut sight =
+            Knowledge { seen: LeaseView::Unknown, changed: Instant::now(), failed: None, rival: None };
         while !self.over.is_cancelled() {
             let wait = match self.decide_candidate(&sight) {
                 Step::Acquire => match self.rival(self.patience()).await {
@@ -204,22 +205,24 @@ impl Candidate {
                 // An event of the watch comes before the timeout, so that a released lease is acquired at once.
                 biased;
                 () = self.over.cancelled() => {}
-                event = news.next() => match event.flatten() {
-                    Some(seen) => sight.observe(seen),
-                    None => self.look(&mut sight).await,
+                event = news.next() => match event.unwrap_or(LeaseView::Unknown) {
+                    LeaseView::Unknown => self.look(&mut sight).await,
+                    seen => sight.observe(seen.lease()),
                 },
-                () = sleep(wait) => if sight.seen.is_none() { self.look(&mut sight).await },
+                () = sleep(wait) => if matches!(sight.seen, LeaseView::Unknown) { self.look(&mut sight).await },
             }
         }
         None
     }
 
-    fn decide_candidate(&self, sight: &Sight) -> Step {
-        let Some(seen) = &sight.seen else {
-            return Step::Wait(self.election.times.retry);
+    fn decide_candidate(&self, sight: &Knowledge) -> Step {
+        let seen = match &sight.seen {
+            LeaseView::Unknown => return Step::Wait(self.election.times.retry),
+            LeaseView::Absent => None,
+            LeaseView::Present(seen) => Some(seen),
         };
         let role = Role::Candidate { silent: since(sight.changed), failed: sight.failed.map(since) };
-        self.decide(seen.as_ref(), role)
+        self.decide(seen, role)
     }
 
     fn decide(&self, seen: Option<&Seen>, role: Role) -> Step {
@@ -233,7 +236,7 @@ impl Candidate {
     }
 
     /// Reads the Lease where the watch has failed.
-    async fn look(&self, sight: &mut Sight) {
+    async fn look(&self, sight: &mut Knowledge) {
         match timeout(self.patience(), self.election.lease.read()).await {
             Ok(Ok(seen)) => sight.observe(seen),
             Ok(Err(error)) => {
@@ -249,9 +252,12 @@ impl Candidate {
     }
 
     /// Not cancelled by a shutdown: an acquired lease has to be released.
-    async fn try_acquire(&self, sight: &mut Sight) -> Option<Held> {
+    async fn try_acquire(&self, sight: &mut Knowledge) -> Option<Held> {
         let sent = Instant::now();
-        let seen = sight.seen.as_ref().and_then(Option::as_ref);
+        let seen = match &sight.seen {
+            LeaseView::Present(seen) => Some(seen),
+            LeaseView::Unknown | LeaseView::Absent => None,
+        };
         match timeout(self.patience(), self.write(seen, Some(&self.election.identity))).await {
             Ok(Ok(seen)) => return Some(Held { seen: Some(seen), renewed: sent }),
             Ok(Err(error)) if is_conflict(&error) || is_missing(&error) => self.look(sight).await,

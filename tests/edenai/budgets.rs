@@ -7,7 +7,7 @@ use keysmith::api::shared::Period;
 use keysmith::emulator::edenai::{Budget, Form, Period as Paris};
 use keysmith::gateway::{Gateway, Order};
 use keysmith::plan::drift::{Field, Sent, drift};
-use keysmith::plan::listing::{KeyId, Limit};
+use keysmith::plan::listing::{KeyId, Limit, Setting};
 use keysmith::plan::settings::Settings;
 use serde_json::json;
 
@@ -157,14 +157,14 @@ async fn a_balance_is_read_as_a_number_and_as_text() {
 /// Quirks 5 and 6 of v3.
 #[tokio::test(start_paused = true)]
 async fn what_is_shown_of_a_budget_is_read_as_far_as_it_says_something() {
-    let budget = |usd, period| Some(Some(limit(usd, period)));
+    let budget = |usd, period| Setting::Set(limit(usd, period));
     let table = [
-        (json!({"active_balance": true, "balance": null}), (Some(None), None, None)),
-        (json!({"active_balance": false, "balance": 50}), (Some(None), None, None)),
-        (json!({"active_balance": true, "balance": "7.5"}), (None, Some(true), Some(7_500_000))),
-        (json!({"active_balance": true, "balance": -1}), (None, Some(true), Some(0))),
-        (json!({"active_balance": true}), (None, None, None)),
-        (json!({}), (None, None, None)),
+        (json!({"active_balance": true, "balance": null}), (Setting::Unset, None, None)),
+        (json!({"active_balance": false, "balance": 50}), (Setting::Unset, None, None)),
+        (json!({"active_balance": true, "balance": "7.5"}), (Setting::Hidden, Some(true), Some(7_500_000))),
+        (json!({"active_balance": true, "balance": -1}), (Setting::Hidden, Some(true), Some(0))),
+        (json!({"active_balance": true}), (Setting::Hidden, None, None)),
+        (json!({}), (Setting::Hidden, None, None)),
         (
             json!({"active_balance": true, "balance": 1, "balance_reset_period": "monthly", "balance_reset_amount": "9"}),
             (budget(9, Period::Monthly), None, Some(1_000_000)),
@@ -175,15 +175,15 @@ async fn what_is_shown_of_a_budget_is_read_as_far_as_it_says_something() {
         ),
         (
             json!({"active_balance": true, "balance": 1, "balance_reset_period": "hourly", "balance_reset_amount": 9}),
-            (None, Some(true), Some(1_000_000)),
+            (Setting::Hidden, Some(true), Some(1_000_000)),
         ),
         (
             json!({"active_balance": true, "balance": 1, "balance_reset_period": "daily", "balance_reset_amount": null}),
-            (None, Some(true), Some(1_000_000)),
+            (Setting::Hidden, Some(true), Some(1_000_000)),
         ),
         (
             json!({"active_balance": true, "balance": 1, "balance_reset_period": "none", "balance_reset_amount": "9"}),
-            (None, Some(true), Some(1_000_000)),
+            (Setting::Hidden, Some(true), Some(1_000_000)),
         ),
     ];
     for (mut body, expected) in table {

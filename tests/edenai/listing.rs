@@ -10,7 +10,7 @@ use keysmith::emulator::{Effect, Rule};
 use keysmith::gateway::Gateway;
 use keysmith::gateway::edenai_v3::EdenAiV3;
 use keysmith::plan::fault::{FaultKind, Outcome as Consequence};
-use keysmith::plan::listing::Listed;
+use keysmith::plan::listing::{Listed, Setting};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -263,7 +263,7 @@ async fn a_malformed_entry_with_our_mark_is_read_as_far_as_possible() {
             assert_eq!(key.unread_expiry(), field == "expire_time", "{field}");
             assert_eq!(key.expires_at.is_none(), field == "expire_time", "{field}");
             let tells_budget = field.starts_with("balance") || field == "active_balance";
-            assert_eq!(key.shown.budget.is_none(), tells_budget, "{field}");
+            assert_eq!(key.shown.budget == Setting::Hidden, tells_budget, "{field}");
             let tells_rest = field == "balance" || field == "active_balance";
             assert_eq!(key.remaining.is_none(), tells_rest, "{field}");
             assert_eq!((key.shown.capped, v3.take_skipped()), (None, 0), "{field}");

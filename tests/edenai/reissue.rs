@@ -11,7 +11,7 @@ use keysmith::emulator::edenai::v3::NewKey;
 use keysmith::emulator::{Effect, Rule};
 use keysmith::gateway::{Gateway, Order, Reissue};
 use keysmith::plan::fault::{Fault, FaultKind, Outcome as Consequence};
-use keysmith::plan::listing::{KeyId, Limit};
+use keysmith::plan::listing::{KeyId, Limit, Setting};
 use serde_json::json;
 
 const FIRST: &str = "n [ks-aaaaaa-aaaaaaaaaaaaaaaa-1]";
@@ -76,7 +76,7 @@ async fn a_reissued_key_is_returned_without_its_former_budget() {
             let reissued = stage.v3().reissue(&key, &wanted).await.unwrap().unwrap().key;
             assert_eq!(
                 (reissued.shown.budget, reissued.shown.capped, reissued.remaining),
-                (None, None, None)
+                (Setting::Hidden, None, None)
             );
             let read = stage.v3().get(&key).await.unwrap().unwrap();
             assert_eq!((&reissued.id, &reissued.name), (&read.id, &read.name), "{all_fields} {budget:?}");

@@ -12,6 +12,7 @@ use keysmith::emulator::edenai::{Budget, DataPlaneAnswer, TokenType};
 use keysmith::gateway::edenai_v2::EdenAiV2;
 use keysmith::gateway::{Credit, Gateway, Order, Reveal, Usage};
 use keysmith::plan::fault::{Fault, FaultKind, Outcome as Consequence};
+use keysmith::plan::listing::Setting;
 use keysmith::plan::naming::{ClusterId, Mark, NameStyle, Serial};
 use serde_json::json;
 
@@ -209,11 +210,11 @@ async fn a_balance_that_does_not_count_is_no_budget() {
     by_hand(&stage, "n");
     assert_eq!(stage.only_token().budget.balance, Some(50_000_000_000));
     let listed = stage.v2().list().await.unwrap().remove(0);
-    assert_eq!((listed.remaining, listed.shown.budget, listed.shown.capped), (None, Some(None), None));
+    assert_eq!((listed.remaining, listed.shown.budget, listed.shown.capped), (None, Setting::Unset, None));
     let edit = |it: &mut keysmith::emulator::edenai::v2::CustomToken| it.budget.active = true;
     assert!(stage.emulator.edenai().v2().edit_key("n", edit));
     let listed = stage.v2().list().await.unwrap().remove(0);
-    assert_eq!((listed.remaining, listed.shown.budget), (Some(50_000_000), None));
+    assert_eq!((listed.remaining, listed.shown.budget), (Some(50_000_000), Setting::Hidden));
     assert_eq!(listed.shown.capped, Some(true));
 }
 
@@ -228,11 +229,11 @@ async fn a_budget_that_starts_anew_counts_and_is_shown_exactly() {
         let held: Budget = stage.only_token().budget;
         assert!(held.active && held.period.is_some());
         assert_eq!((held.balance, held.amount), (Some(9_000_000_000), Some(9_000_000_000)));
-        assert_eq!(minted.key.shown.budget, Some(Some(budget)));
+        assert_eq!(minted.key.shown.budget, Setting::Set(budget));
         assert!(stage.emulator.edenai().v2().spend("n", 4_000_000));
         let used = v2.get(&id("n")).await.unwrap().unwrap();
         // The rest falls with use, the granted amount stays.
-        assert_eq!((used.remaining, used.shown.budget), (Some(5_000_000), Some(Some(budget))));
+        assert_eq!((used.remaining, used.shown.budget), (Some(5_000_000), Setting::Set(budget)));
     }
 }
 
@@ -243,7 +244,7 @@ async fn a_server_without_resets_shows_none() {
     stage.v2_switch(|it| it.resets = false);
     let budget = Some(limit(9, Period::Daily));
     let minted = stage.v2().mint(&Order { budget, ..order("n") }).await.unwrap();
-    assert_eq!((minted.key.shown.budget, minted.key.shown.capped), (None, Some(true)));
+    assert_eq!((minted.key.shown.budget, minted.key.shown.capped), (Setting::Hidden, Some(true)));
 }
 
 /// Quirk 6.
@@ -424,7 +425,7 @@ async fn a_malformed_entry_with_our_mark_is_read_as_far_as_possible() {
         let listed = v2_saying(json!([token]).to_string()).list().await.unwrap().remove(0);
         assert_eq!(listed.unread_fields(), [field]);
         let tells_budget = field.starts_with("balance") || field == "active_balance";
-        assert_eq!(listed.shown.budget.is_none(), tells_budget, "{field}");
+        assert_eq!(listed.shown.budget == Setting::Hidden, tells_budget, "{field}");
         let v2 = v2_saying(token.to_string());
         assert_eq!(v2.get(&id(name)).await.unwrap().unwrap().unread_fields(), [field]);
         assert_eq!(clear(&v2.recover(&id(name)).await.unwrap().unwrap()), "eden-1", "{field}");

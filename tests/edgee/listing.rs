@@ -9,7 +9,7 @@ use keysmith::emulator::{Effect, Rule};
 use keysmith::gateway::account::Listing;
 use keysmith::gateway::{Gateway, ProviderKeys, Reveal};
 use keysmith::plan::fault::{FaultKind, Outcome as Consequence};
-use keysmith::plan::listing::Listed;
+use keysmith::plan::listing::{Listed, Setting};
 use keysmith::plan::naming::{ClusterId, Mark, Serial};
 
 fn names(keys: &[Listed]) -> Vec<&str> {
@@ -178,9 +178,9 @@ async fn a_malformed_entry_with_our_mark_is_read_as_far_as_possible() {
             let shown = &key.shown;
             assert_eq!(shown.active.is_none(), field == "active", "{field}");
             assert_eq!(shown.models.is_none(), field == "models", "{field}");
-            assert_eq!(shown.budget.is_none(), field == "max_usage", "{field}");
+            assert_eq!(shown.budget == Setting::Hidden, field == "max_usage", "{field}");
             assert_eq!(shown.debug_mode.is_none(), field == "debug_mode", "{field}");
-            assert_eq!(shown.email.is_none(), field == "email", "{field}");
+            assert_eq!(shown.email == Setting::Hidden, field == "email", "{field}");
             assert_eq!(edgee.take_skipped(), 0, "{field}");
         }
         let got = saying(row).get(&id("k")).await.expect(field).expect(field);

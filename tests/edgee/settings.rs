@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 use keysmith::emulator::edgee::{Blank, KeyKind};
 use keysmith::gateway::Gateway;
 use keysmith::plan::drift::{Field, Sent, drift};
+use keysmith::plan::listing::Setting;
 use keysmith::plan::settings::Settings;
 use serde_json::json;
 
@@ -77,7 +78,7 @@ async fn what_is_amended_to_nothing_is_cleared_and_reads_as_nothing_however_the_
         assert!(key.models.is_empty() && key.max_usage.is_none() && key.email.is_none());
         let shown = edgee.get(&minted.key.id).await.unwrap().unwrap().shown;
         assert_eq!(shown.models, Some(Vec::new()), "{blank:?}");
-        assert_eq!(shown.budget, Some(None), "{blank:?}");
+        assert_eq!(shown.budget, Setting::Unset, "{blank:?}");
     }
 }
 
@@ -130,11 +131,11 @@ async fn a_budget_is_whole_dollars_by_month_both_ways() {
     let edgee = world.edgee();
     let minted = edgee.mint(&full_order("agent")).await.unwrap();
     assert_eq!(world.only_key().max_usage, Some(250));
-    assert_eq!(minted.key.shown.budget, Some(Some(monthly(250))));
+    assert_eq!(minted.key.shown.budget, Setting::Set(monthly(250)));
     let to = Settings { budget: Some(monthly(3)), ..settings() };
     edgee.amend(&minted.key.id, &amendment(&[Field::Budget], to)).await.unwrap();
     let key = edgee.get(&minted.key.id).await.unwrap().unwrap();
-    assert_eq!(key.shown.budget, Some(Some(monthly(3))));
+    assert_eq!(key.shown.budget, Setting::Set(monthly(3)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -149,15 +150,15 @@ async fn a_limit_that_the_vendor_never_documented_is_still_read_as_a_number_of_d
     for (max_usage, micros) in
         [("2.5", 2_500_000), ("1e3", 1_000_000_000), ("1e300", u64::MAX), ("\"250.00\"", 250_000_000)]
     {
-        let budget = shown(max_usage).await.unwrap().unwrap().unwrap();
+        let budget = shown(max_usage).await.unwrap().value().unwrap();
         assert_eq!(budget.micros, micros, "{max_usage}");
     }
     for none in ["0", "0.0", "-1", "null", "\"\""] {
-        assert_eq!(shown(none).await.unwrap(), Some(None), "{none}");
+        assert_eq!(shown(none).await.unwrap(), Setting::Unset, "{none}");
     }
     // The field is unknown then, which does not mean that there is no limit.
     for no_number in ["\"a lot\"", "true", "[]"] {
-        assert_eq!(shown(no_number).await.unwrap(), None, "{no_number}");
+        assert_eq!(shown(no_number).await.unwrap(), Setting::Hidden, "{no_number}");
     }
     assert!(shown("1e999").await.is_err());
 }
@@ -171,7 +172,7 @@ async fn an_address_that_is_not_shown_is_compared_with_what_was_sent() {
         let edgee = world.edgee();
         let minted = edgee.mint(&full_order("agent [ks-aaaaaa-aaaaaaaaaaaaaaaa-1]")).await.unwrap();
         let sent = "dev@example.com".to_owned();
-        let expected = echo.then(|| Some(sent.clone()));
+        let expected = if echo { Setting::Set(sent.clone()) } else { Setting::Hidden };
         assert_eq!(minted.key.shown.email, expected, "{echo}");
         assert_eq!(edgee.list().await.unwrap()[0].shown.email, expected, "{echo}");
         let wanted = Settings {
@@ -188,10 +189,10 @@ async fn an_address_that_is_not_shown_is_compared_with_what_was_sent() {
 #[tokio::test(start_paused = true)]
 async fn an_address_shown_as_null_or_empty_is_none_and_an_absent_one_is_not_shown() {
     for (rest, expected) in [
-        (r#","email":null"#, Some(None)),
-        (r#","email":"""#, Some(None)),
-        (r#","email":"a@b.c""#, Some(Some("a@b.c".to_owned()))),
-        ("", None),
+        (r#","email":null"#, Setting::Unset),
+        (r#","email":"""#, Setting::Unset),
+        (r#","email":"a@b.c""#, Setting::Set("a@b.c".to_owned())),
+        ("", Setting::Hidden),
     ] {
         let edgee = super::stub::saying(format!(r#"[{{"id":"key_1","name":"n"{rest}}}]"#));
         assert_eq!(edgee.list().await.unwrap()[0].shown.email, expected, "{rest}");

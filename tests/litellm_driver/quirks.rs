@@ -14,6 +14,7 @@ use keysmith::gateway::litellm::{DRIVER, LiteLlm};
 use keysmith::gateway::{Amendment, Gateway, Order};
 use keysmith::plan::drift::Field;
 use keysmith::plan::fault::{Fault, FaultKind, Outcome};
+use keysmith::plan::listing::Setting;
 use keysmith::plan::settings::{Expiry, Settings};
 use keysmith::plan::usage::Span;
 use serde_json::{Value, json};
@@ -205,9 +206,9 @@ async fn every_field_is_part_of_the_create_call() {
     let seen = driver.get(&listed.id).await.unwrap().unwrap();
     let row = driver.list().await.unwrap().into_iter().find(|it| it.id == listed.id).unwrap();
     assert_eq!(seen, row);
-    assert_eq!(seen.shown.rate_limit, Some(Some(rate)));
+    assert_eq!(seen.shown.rate_limit, Setting::Set(rate));
     assert_eq!((seen.shown.active, seen.remaining), (Some(false), Some(2_000_000)));
-    assert_eq!(seen.shown.budget, Some(Some(limit(5, MONTHLY))));
+    assert_eq!(seen.shown.budget, Setting::Set(limit(5, MONTHLY)));
     let cut = |at: Option<jiff::Timestamp>| at.map(jiff::Timestamp::as_millisecond);
     assert_eq!((cut(listed.expires_at), &listed.shown), (cut(seen.expires_at), &seen.shown));
 }
@@ -332,7 +333,7 @@ async fn budgets_of_every_period_are_the_vendors_own_and_read_back() {
         let budget = Some(limit(5, period));
         let name = format!("n-{number}");
         let made = driver.mint(&Order { budget, ..order(&name) }).await.unwrap().key;
-        assert_eq!(made.shown.budget, Some(budget), "{period:?}");
+        assert_eq!(made.shown.budget, Setting::shown(budget), "{period:?}");
         let key = stage.emulator.litellm().keys().into_iter().find(|key| key.id == made.id.0).unwrap();
         assert_eq!(key.reset_at.map(|it| it.to_string()).as_deref(), end, "{period:?}");
     }
@@ -355,13 +356,13 @@ async fn a_budget_in_another_rhythm_is_a_limit_of_unknown_size_and_drift() {
     ] {
         assert!(stage.emulator.litellm().edit_key(&made.0, |key| key.rhythm = rhythm.map(str::to_owned)));
         let shown = driver.get(&made).await.unwrap().unwrap().shown;
-        let limit = known.map(|period| Some(limit(5, period)));
+        let limit = known.map_or(Setting::Hidden, |period| Setting::Set(limit(5, period)));
         assert_eq!((shown.budget, shown.other_period), (limit, known.is_none()), "{rhythm:?}");
         assert_eq!(shown.capped, known.is_none().then_some(true), "{rhythm:?}");
     }
     assert!(stage.emulator.litellm().edit_key(&made.0, |key| key.budget = Some(0)));
     let shown = driver.get(&made).await.unwrap().unwrap();
-    assert_eq!((shown.shown.budget, shown.remaining), (Some(Some(limit(0, Period::Once))), Some(0)));
+    assert_eq!((shown.shown.budget, shown.remaining), (Setting::Set(limit(0, Period::Once)), Some(0)));
 }
 
 /// Quirk 11.

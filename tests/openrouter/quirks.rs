@@ -10,7 +10,7 @@ use keysmith::emulator::openrouter::DataPlaneAnswer;
 use keysmith::gateway::{Amendment, Gateway, Order, ProviderKeyOrder};
 use keysmith::plan::drift::{Field, Sent, drift};
 use keysmith::plan::fault::FaultKind;
-use keysmith::plan::listing::{KeyId, Limit, Listed};
+use keysmith::plan::listing::{KeyId, Limit, Listed, Setting};
 use keysmith::plan::settings::Settings;
 use keysmith::plan::usage::{Money, Span};
 use secrecy::SecretString;
@@ -160,7 +160,7 @@ async fn a_successor_may_spend_the_rest_and_the_whole_from_the_next_period_on() 
         let driver = stage.openrouter();
         let mint = async |left| driver.mint(&Order { budget, left, ..order("n") }).await.unwrap().key;
         let whole = mint(None).await;
-        assert_eq!(whole.shown.budget, Some(budget));
+        assert_eq!(whole.shown.budget, Setting::shown(budget));
         let rest = mint(Some(40 * USD)).await;
         assert_eq!((rest.remaining, stage.openrouter_keys()[1].limit), (Some(40 * USD), Some(40 * USD)));
         assert!(drift(&wanted, &rest, &sent).is_empty(), "{period:?}: less in this period is what was sent");
@@ -211,7 +211,7 @@ async fn a_budget_that_is_spent_leaves_its_successor_nothing() {
     driver.amend(&made.key.id, &share).await.unwrap();
     assert_eq!(stage.openrouter_keys()[0].limit, Some(2 * USD + 5));
     driver.amend(&made.key.id, &budgeted(None)).await.unwrap();
-    assert_eq!(stage.shown(&made.key.id).await.shown.budget, Some(None));
+    assert_eq!(stage.shown(&made.key.id).await.shown.budget, Setting::Unset);
 }
 
 /// Quirk 8.

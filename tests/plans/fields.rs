@@ -94,19 +94,9 @@ fn resource(spec: &Value) -> GatewayApiKey {
 }
 
 fn shown(settings: &Settings, expires_at: Option<Timestamp>) -> Listed {
-    let settings = settings.clone();
     Listed {
         name: mark().name(&settings.display_name, Serial(1)),
-        shown: Shown {
-            display_name: Some(settings.display_name),
-            active: Some(settings.active),
-            models: Some(settings.models),
-            budget: Some(settings.budget),
-            email: Some(settings.email),
-            debug_mode: Some(settings.debug_mode),
-            rate_limit: Some(settings.rate_limit),
-            ..Shown::default()
-        },
+        shown: Shown::of(settings),
         expires_at,
         ..listed("one", -90_000)
     }

@@ -35,6 +35,17 @@ fn ends_well(events: impl Into<Vec<Event>>) {
     }
 }
 
+/// The listing knows of the change already, and the read comes from a replica that lags: nothing would enqueue the resource
+/// again, because later listings are the same.
+#[test]
+fn a_key_renamed_in_the_console_that_a_lagging_read_shows_as_it_was_is_looked_at_again() {
+    let settled =
+        [vec![Event::Finish(0), Event::Wait(901)], vec![step(0); 6], vec![Event::Wait(200)]].concat();
+    let polled = vec![Event::Poll(1, 0), step(1), step(1), step(0), step(0), Event::Wait(14)];
+    let renamed = [vec![Event::User(Act::RenameKey(0))], vec![step(0); 4]].concat();
+    ends_well([settled, polled, renamed].concat());
+}
+
 #[test]
 fn a_key_that_a_write_without_an_answer_delivered_is_not_revoked_by_its_maker() {
     let lost = with(0, Fate::Lost);

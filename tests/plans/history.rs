@@ -10,6 +10,7 @@ use super::user::act;
 use super::world::{Shared, World};
 use jiff::{SignedDuration, Timestamp};
 use keysmith::gateway::account::Listing;
+use keysmith::plan::notice::{self, Subject};
 use keysmith::plan::retry::{backoff, plus};
 use keysmith::protocol::{Error, Pass, key};
 use std::cell::RefCell;
@@ -186,20 +187,22 @@ impl Play {
         world.operators[who] = super::world::Memory { wake: Some(now), ..Default::default() };
     }
 
-    /// The work of the ConsoleToken controller: one shared listing, and a wake-up for every resource that changed.
+    /// What the pass over a console token does for its keys: one listing, and the shipped decision whether it enqueues the resource.
     pub fn poll(&mut self, who: usize, roll: u16) {
+        let resource = self.seen(who, 0);
         let mut world = self.world.borrow_mut();
         let (now, identity) = (world.now, identity());
-        let keys = world.vendor.list(now, roll);
-        let listing = Arc::new(Listing::new(now, keys));
+        let listing = Arc::new(Listing::new(now, world.vendor.list(now, roll)));
+        let capabilities = world.vendor.class.capabilities();
         let memory = &mut world.operators[who];
-        let changed = memory.latest.as_ref().is_none_or(|latest| {
-            // A listing that was not trusted the last time counts as new.
-            latest.view(&identity).own != listing.view(&identity).own
-                || memory.remembered.stale_before() >= Some(latest.as_of)
+        let concerned = resource.is_some_and(|object| {
+            let (key, claim) = (object.resource(), object.claim());
+            let subject = Subject { key: &key, claim, identity: &identity, capabilities, now };
+            let before = memory.latest.as_ref().map(|it| it.as_of);
+            notice::enqueues(&subject, &listing.index(), memory.remembered.stale_before(), before)
         });
         memory.latest = Some(listing);
-        if changed {
+        if concerned {
             memory.wake = Some(now);
             memory.woken = true;
         }

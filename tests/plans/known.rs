@@ -8,7 +8,7 @@ use keysmith::plan::deletion::{self, Ending};
 use keysmith::plan::drift::Field;
 use keysmith::plan::facts::{Facts, Held, Record, Target};
 use keysmith::plan::issuance::decide;
-use keysmith::plan::listing::{KeyId, Listed, OwnKey, Shown, View};
+use keysmith::plan::listing::{KeyId, Listed, OwnKey, Setting, Shown, View};
 use keysmith::plan::naming::Serial;
 use keysmith::plan::retry::plus;
 
@@ -51,8 +51,8 @@ pub fn listed(name: &str, made: i64) -> Listed {
             display_name: Some(settings.display_name),
             active: Some(settings.active),
             models: Some(settings.models),
-            budget: Some(None),
-            email: None,
+            budget: Setting::Unset,
+            email: Setting::Hidden,
             debug_mode: Some(false),
             ..Shown::default()
         },

@@ -5,7 +5,7 @@ use keysmith::api::GatewayApiKey;
 use keysmith::gateway::{cortecs, edenai_v3, edgee};
 use keysmith::plan::capability::Capabilities;
 use keysmith::plan::claim::{Claim, Purpose};
-use keysmith::plan::listing::{KeyId, Listed, Shown};
+use keysmith::plan::listing::{KeyId, Listed, Setting, Shown};
 use keysmith::plan::naming::{ClusterId, Identity, Mark, Serial};
 use keysmith::plan::notice::{Index, Subject, concerns};
 use serde_json::{Value, json};
@@ -108,6 +108,13 @@ fn a_listing_wakes_the_resources_whose_status_or_specification_differs() {
             it.key["status"]["lastUsedAt"] = json!("2026-11-21T11:00:00Z");
         }),
         ("an earlier serial that nothing uses", true, |it| it.keys.push(listed(it.vendor, "late", 1))),
+        ("an unused key that status announces", true, |it| {
+            it.keys.push(listed(it.vendor, "late", 1));
+            it.key["status"]["unused"] = json!([{"id": "late", "toldAt": ago(5)}]);
+        }),
+        ("an unused key that status announces and the listing does not show any more", true, |it| {
+            it.key["status"]["unused"] = json!([{"id": "late", "toldAt": ago(5)}]);
+        }),
         ("a previous key", false, |it| {
             it.keys.push(listed(it.vendor, "old", 1));
             it.key["status"]["previous"] =
@@ -156,7 +163,7 @@ fn settings_that_the_vendor_shows_are_compared_with_the_specification() {
         ("display name", |it| it.keys[0].shown.display_name = Some("other".into())),
         ("budget", |it| it.keys[0].shown.capped = Some(true)),
         ("budget sent", |it| it.key["status"]["budget"] = json!({"amount": "5", "period": "Monthly"})),
-        ("e-mail", |it| it.keys[0].shown.email = Some(Some("x@example.com".into()))),
+        ("e-mail", |it| it.keys[0].shown.email = Setting::Set("x@example.com".into())),
         ("debug mode", |it| it.keys[0].shown.debug_mode = Some(true)),
     ];
     for (what, change) in table {

@@ -5,7 +5,7 @@ use super::fate::Fate;
 use jiff::{SignedDuration, Timestamp};
 use keysmith::plan::drift::Field;
 use keysmith::plan::fault::{Fault, FaultKind};
-use keysmith::plan::listing::{KeyId, Listed, Shown};
+use keysmith::plan::listing::{KeyId, Listed, Setting, Shown};
 use keysmith::plan::naming::Mark;
 use keysmith::plan::retry::plus;
 use keysmith::plan::settings::Settings;
@@ -153,8 +153,8 @@ impl Vendor {
                 display_name: Some(Mark::display_in(name).to_owned()),
                 active: Some(true),
                 models: Some(models.to_vec()),
-                budget: Some(None),
-                email: None,
+                budget: Setting::Unset,
+                email: Setting::Hidden,
                 debug_mode: Some(false),
                 ..Shown::default()
             },

@@ -7,7 +7,7 @@
 
 use crate::api::shared::Period;
 use crate::gateway::lenient;
-use crate::plan::listing::Limit;
+use crate::plan::listing::{Limit, Setting};
 use crate::plan::money;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -22,34 +22,42 @@ fn reset_period(period: Period) -> Option<&'static str> {
     }
 }
 
+/// What an answer shows of a budget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShownBudget {
+    /// The limit.
+    pub limit: Setting<Limit>,
+    /// Whether there is a limit, where the limit itself is hidden.
+    pub capped: Option<bool>,
+}
+
 /// The limit, by `active_balance`, `balance` and the reset fields: the exact one, or only that there is one.
 pub fn shown_budget(
     active: Option<bool>,
-    balance: Option<Option<u64>>,
-    reset: (Option<&str>, Option<u64>),
-) -> (Option<Option<Limit>>, Option<bool>) {
-    let period = match reset.0 {
+    balance: Setting<u64>,
+    reset_period: Option<&str>,
+    reset_amount: Option<u64>,
+) -> ShownBudget {
+    let period = match reset_period {
         Some("daily") => Some(Period::Daily),
         Some("weekly") => Some(Period::Weekly),
         Some("monthly") => Some(Period::Monthly),
         _ => None,
     };
-    let renewed = period.zip(reset.1).filter(|_| active != Some(false));
+    let renewed = period.zip(reset_amount).filter(|_| active != Some(false));
+    let budget = |limit| ShownBudget { limit, capped: None };
     match (renewed, active, balance) {
-        (Some((period, micros)), ..) => (Some(Some(Limit { micros, period })), None),
-        (None, Some(false), _) | (None, _, Some(None)) => (Some(None), None),
-        (None, Some(true), Some(Some(_))) => (None, Some(true)),
-        (None, ..) => (None, None),
+        (Some((period, micros)), ..) => budget(Setting::Set(Limit { micros, period })),
+        (None, Some(false), _) | (None, _, Setting::Unset) => budget(Setting::Unset),
+        (None, Some(true), Setting::Set(_)) => ShownBudget { capped: Some(true), ..ShownBudget::default() },
+        (None, ..) => ShownBudget::default(),
     }
 }
 
 /// The budget as returned, if every field that it depends on could be read.
-pub fn as_far_as_read(
-    shown: (Option<Option<Limit>>, Option<bool>),
-    unread: &[&'static str],
-) -> (Option<Option<Limit>>, Option<bool>) {
+pub fn as_far_as_read(shown: ShownBudget, unread: &[&'static str]) -> ShownBudget {
     const FIELDS: [&str; 4] = ["active_balance", "balance", "balance_reset_period", "balance_reset_amount"];
-    if FIELDS.iter().any(|field| unread.contains(field)) { (None, None) } else { shown }
+    if FIELDS.iter().any(|field| unread.contains(field)) { ShownBudget::default() } else { shown }
 }
 
 /// The fields of a request that set the budget, with `left` of it remaining; `None` is all of it. The format of a

@@ -18,7 +18,9 @@ mod table;
 
 pub use table::{CAPABILITIES, DRIVER};
 
-use super::budget::{self, as_far_as_read, balance_alone, decimal, excess, shown_budget, spending};
+use super::budget::{
+    self, ShownBudget, as_far_as_read, balance_alone, decimal, excess, shown_budget, spending,
+};
 use super::cost;
 use super::v3::{BODY, READ, expiry};
 use crate::api::gateway_api_key::KeyType;
@@ -28,7 +30,7 @@ use crate::gateway::{Amendment, Credit, Gateway, Minted, Order, Reveal, Usage, l
 use crate::plan::capability::Capabilities;
 use crate::plan::drift::Field;
 use crate::plan::fault::{Fault, FaultKind, Outcome};
-use crate::plan::listing::{KeyId, Listed, Shown};
+use crate::plan::listing::{KeyId, Listed, Setting, Shown};
 use crate::plan::naming::Mark;
 use crate::plan::usage::{Money, Span, Spending};
 use async_trait::async_trait;
@@ -51,7 +53,7 @@ struct Token {
     #[serde(default)]
     active_balance: Option<bool>,
     #[serde(default, deserialize_with = "lenient::present_micros")]
-    balance: Option<Option<u64>>,
+    balance: Setting<u64>,
     #[serde(default)]
     balance_reset_period: Option<String>,
     #[serde(default, deserialize_with = "lenient::micros")]
@@ -99,9 +101,14 @@ fn listed(read: Read<Token>) -> Option<Listed> {
     let unread_fields = read.unread_fields();
     let Read { entry: token, unread } = read;
     let name = token.name.filter(|_| token.revoked != Some(true))?;
-    let reset = (token.balance_reset_period.as_deref(), token.balance_reset_amount);
-    let (budget, capped) = as_far_as_read(shown_budget(token.active_balance, token.balance, reset), &unread);
-    let remaining = token.balance.flatten().filter(|_| token.active_balance == Some(true));
+    let shown = shown_budget(
+        token.active_balance,
+        token.balance,
+        token.balance_reset_period.as_deref(),
+        token.balance_reset_amount,
+    );
+    let ShownBudget { limit: budget, capped } = as_far_as_read(shown, &unread);
+    let remaining = token.balance.value().filter(|_| token.active_balance == Some(true));
     Some(Listed {
         id: KeyId(name.clone()),
         name,
@@ -201,7 +208,7 @@ impl Gateway for EdenAiV2 {
         };
         let created: Token = self.wire.send(call).await?.created()?;
         // From here on the token exists, even if a later step fails.
-        let left = excess(order.budget, order.left, created.balance.flatten());
+        let left = excess(order.budget, order.left, created.balance.value());
         self.lower(&order.name, left).await?;
         let token = match created.token {
             Some(_) => Read { entry: created, unread: Vec::new() },

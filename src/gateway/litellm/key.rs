@@ -4,7 +4,7 @@ use super::rhythm;
 use crate::api::shared::{Period, RateLimit};
 use crate::gateway::entry::{Entry, Read};
 use crate::gateway::{guard, lenient};
-use crate::plan::listing::{KeyId, Limit, Listed, Shown};
+use crate::plan::listing::{KeyId, Limit, Listed, Setting, Shown};
 use crate::plan::naming::Mark;
 use crate::plan::report::to_the_second;
 use jiff::Timestamp;
@@ -162,10 +162,10 @@ pub(super) fn listed(read: Read<Key>) -> Option<Listed> {
         parallel: key.max_parallel_requests,
     };
     let budget = match (key.max_budget, period) {
-        _ if !limit => None,
-        (None, _) => Some(None),
-        (Some(micros), Some(period)) => Some(Some(Limit { micros, period })),
-        (Some(_), None) => None,
+        _ if !limit => Setting::Hidden,
+        (None, _) => Setting::Unset,
+        (Some(micros), Some(period)) => Setting::Set(Limit { micros, period }),
+        (Some(_), None) => Setting::Hidden,
     };
     Some(Listed {
         id: KeyId(key.token?),
@@ -186,7 +186,11 @@ pub(super) fn listed(read: Read<Key>) -> Option<Listed> {
             budget,
             capped: (limit && key.max_budget.is_some() && period.is_none()).then_some(true),
             other_period: limit && key.max_budget.is_some() && period.is_none(),
-            rate_limit: rates.then_some(Some(rate).filter(|it| *it != RateLimit::default())),
+            rate_limit: if rates {
+                Setting::shown(Some(rate).filter(|it| *it != RateLimit::default()))
+            } else {
+                Setting::Hidden
+            },
             ..Shown::default()
         },
         name,

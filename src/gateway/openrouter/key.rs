@@ -5,7 +5,7 @@ use crate::gateway::entry::{Entry, Read, malformed};
 use crate::gateway::{guard, lenient};
 use crate::plan::budget::period_end;
 use crate::plan::fault::Fault;
-use crate::plan::listing::{KeyId, Limit, Listed, Shown};
+use crate::plan::listing::{KeyId, Limit, Listed, Setting, Shown};
 use crate::plan::naming::Mark;
 use crate::plan::report::to_the_second;
 use crate::plan::usage::Spending;
@@ -159,10 +159,10 @@ pub(super) fn listed(read: Read<Key>, now: Timestamp) -> Option<Listed> {
     let period =
         PERIODS.into_iter().find(|it| reset(*it) == key.limit_reset.as_deref().filter(|it| !it.is_empty()));
     let budget = match (key.limit, period) {
-        _ if !limited => None,
-        (None, _) => Some(None),
-        (Some(micros), Some(period)) => Some(Some(Limit { micros, period })),
-        (Some(_), None) => None,
+        _ if !limited => Setting::Hidden,
+        (None, _) => Setting::Unset,
+        (Some(micros), Some(period)) => Setting::Set(Limit { micros, period }),
+        (Some(_), None) => Setting::Hidden,
     };
     let other_period = limited && key.limit.is_some() && period.is_none();
     let set_at = key.updated_at.max(key.created_at);
@@ -179,7 +179,7 @@ pub(super) fn listed(read: Read<Key>, now: Timestamp) -> Option<Listed> {
             display_name: (!guard::withheld(&name)).then(|| human(&name)),
             active: active.then_some(key.disabled != Some(true)),
             budget,
-            may_be_reduced: budget.flatten().is_some_and(|it| is_of_this_period(it.period, set_at, now)),
+            may_be_reduced: budget.value().is_some_and(|it| is_of_this_period(it.period, set_at, now)),
             capped: other_period.then_some(true),
             other_period,
             ..Shown::default()

@@ -25,14 +25,10 @@ impl<P: TokenPorts> TokenPass<P> {
         self.ports.each_key_of(&self.reference(), |key| {
             let uid = key.uid().unwrap_or_default();
             let stale_before = self.ports.remember(&uid, |it| it.stale_before());
-            if stale_before.is_some_and(|stale_before| listing.as_of <= stale_before) {
-                return;
-            }
-            let awaited = stale_before.is_some() && stale_before >= before;
             let identity = key::identity(key, &self.ports);
             let claim = object::claim_of(key, &identity);
             let subject = Subject { key, claim, identity: &identity, capabilities, now };
-            if awaited || notice::concerns(&subject, &index) {
+            if notice::enqueues(&subject, &index, stale_before, before) {
                 self.ports.enqueue_key(&ObjectName::new(&object::namespace(key), &key.name_any()));
             }
         });

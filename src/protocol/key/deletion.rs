@@ -283,7 +283,7 @@ impl<P: KeyPorts> KeyPass<P> {
             return self.strays.iter().map(stray).collect();
         }
         let why = if self.ending().forced { LeftWhy::Forced } else { LeftWhy::Policy(self.ending().policy) };
-        let served = facts.record.id.iter().cloned().zip(facts.record.serial.map(Some).or(Some(None)));
+        let served = facts.record.id.iter().cloned().map(|id| (id, facts.record.serial));
         let previous = facts.record.previous.iter().map(|it| (KeyId(it.id.clone()), Some(Serial(it.serial))));
         let listed = facts.own().map(|own| (own.key.id.clone(), Some(own.serial)));
         let held = facts.target.held().and_then(|held| Some((held.key_id.clone()?, held.serial)));

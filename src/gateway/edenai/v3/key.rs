@@ -1,10 +1,10 @@
 //! A key of v3, as the vendor returns it (contract §2.8).
 
 use super::later;
-use crate::gateway::edenai::budget::{as_far_as_read, shown_budget};
+use crate::gateway::edenai::budget::{ShownBudget, as_far_as_read, shown_budget};
 use crate::gateway::entry::{Entry, Read};
 use crate::gateway::{Order, guard, lenient};
-use crate::plan::listing::{KeyId, Listed, Shown};
+use crate::plan::listing::{KeyId, Listed, Setting, Shown};
 use crate::plan::naming::Mark;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -20,7 +20,7 @@ pub(super) struct Key {
     #[serde(default)]
     pub(super) active_balance: Option<bool>,
     #[serde(default, deserialize_with = "lenient::present_micros")]
-    pub(super) balance: Option<Option<u64>>,
+    pub(super) balance: Setting<u64>,
     #[serde(default)]
     pub(super) balance_reset_period: Option<String>,
     #[serde(default, deserialize_with = "lenient::micros")]
@@ -64,10 +64,15 @@ pub(super) fn listed(read: Read<Key>) -> Option<Listed> {
     let id = key.id.filter(|_| key.revoked != Some(true))?;
     // A name without our mark always differs, whatever else is in it.
     let human = |name: &str| Mark::parse(name).map_or("", |_| Mark::display_in(name)).to_owned();
-    let reset = (key.balance_reset_period.as_deref(), key.balance_reset_amount);
-    let (budget, capped) = as_far_as_read(shown_budget(key.active_balance, key.balance, reset), &unread);
+    let shown = shown_budget(
+        key.active_balance,
+        key.balance,
+        key.balance_reset_period.as_deref(),
+        key.balance_reset_amount,
+    );
+    let ShownBudget { limit: budget, capped } = as_far_as_read(shown, &unread);
     let counts = key.active_balance != Some(false) && !unread.contains(&"active_balance");
-    let remaining = key.balance.flatten().filter(|_| counts);
+    let remaining = key.balance.value().filter(|_| counts);
     Some(Listed {
         id: KeyId(id),
         created_at: key.created_at,
@@ -97,7 +102,7 @@ pub(super) fn named(key: Key, order: &Order) -> Key {
         name: Some(order.name.clone()),
         expire_time: order.expires_at.map(later),
         active_balance: None,
-        balance: None,
+        balance: Setting::Hidden,
         balance_reset_period: None,
         balance_reset_amount: None,
         revoked: None,
