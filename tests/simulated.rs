@@ -148,6 +148,7 @@ tell_everywhere! {
         a_warning_that_could_never_come_is_refused_and_keys_work_on;
     leaking:
         a_leaked_key_is_revoked_at_once_and_never_restored,
+        a_leaked_key_is_not_kept_beside_a_successor_whose_answer_was_lost,
         a_leaked_key_is_revoked_while_no_successor_can_be_created,
         a_leaked_key_is_revoked_while_its_specification_is_refused,
         a_leak_is_reported_until_the_key_is_revoked_although_the_token_is_refused,

@@ -270,6 +270,16 @@ impl VendorApi {
         let spelt = Url::parse(endpoint).map_or_else(|_| endpoint.to_owned(), String::from);
         Self { vendor: vendor.to_owned(), endpoint: spelt.trim_end_matches('/').to_owned() }
     }
+
+    /// The name of the driver.
+    pub fn vendor(&self) -> &str {
+        &self.vendor
+    }
+
+    /// The URL, in one spelling.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
 }
 
 /// An account at a vendor, as far as it is known.

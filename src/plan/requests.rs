@@ -40,8 +40,18 @@ impl Cause {
     ];
 
     /// The name in status.
-    pub fn name(self) -> String {
-        format!("{self:?}")
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Expiry => "Expiry",
+            Self::MaxAge => "MaxAge",
+            Self::Trigger => "Trigger",
+            Self::Requested => "Requested",
+            Self::Leaked => "Leaked",
+            Self::Changed => "Changed",
+            Self::SecretLost => "SecretLost",
+            Self::KeyLost => "KeyLost",
+            Self::Expired => "Expired",
+        }
     }
 
     /// Whether the previous key keeps working for the overlap. An expired key may still work by the vendor's clock,

@@ -49,7 +49,8 @@ impl Shard {
     /// Whether this shard works for the account at that place. Where the token decides which account of an API it leads to, all
     /// accounts of the API are in one shard: two tokens may lead to the same one.
     pub fn works_at(self, place: &Place) -> bool {
-        self.has(&[format!("{:?}", place.api()).as_bytes(), place.account.as_bytes()])
+        let api = place.api();
+        self.has(&[api.vendor(), api.endpoint(), &place.account].map(str::as_bytes))
     }
 
     /// Whether this shard works for what names a console token that does not exist, or cannot be read.

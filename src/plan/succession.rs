@@ -145,7 +145,7 @@ fn tell(status: &mut GatewayApiKeyStatus, next: &Successor<'_>, cause: Cause) {
     let budget = next.desired.settings.budget.map(|_| told.to_owned());
     status.internal.carried_spend = None;
     status.last_rotation =
-        Some(LastRotation { time: report::to_the_second(next.now), reason: cause.name(), budget });
+        Some(LastRotation { time: report::to_the_second(next.now), reason: cause.name().to_owned(), budget });
 }
 
 /// Gives up a leaked key although no other key exists: it is revoked next, and the Secret holds no working key
@@ -177,6 +177,12 @@ pub fn drop_leaked(status: &mut GatewayApiKeyStatus, requests: &RotationRequests
     // Keys created from now on are not affected by this leak.
     status.last_handled_leaked.clone_from(&requests.leaked);
     forget_failures(status);
+}
+
+/// The serial whose entries stay in the Secret beside those of another key, for the overlap: that of the served key, unless it is
+/// replaced because it leaked.
+pub fn kept_serial(served: Option<Serial>, desired: &Desired, cause: Option<Cause>) -> Option<Serial> {
+    served.filter(|_| desired.secret.keep_previous && cause.is_none_or(Cause::overlaps))
 }
 
 /// Records unused keys as announced.

@@ -48,7 +48,7 @@ struct VendorCall {
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Rotation {
-    reason: String,
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -258,7 +258,7 @@ impl Keys {
     /// Prometheus does not see the first increase of a series that appears with that increase.
     fn begin(&self) {
         for reason in Cause::ALL.map(Cause::name) {
-            drop(self.rotations.get_or_create(&Rotation { reason: reason.clone() }));
+            drop(self.rotations.get_or_create(&Rotation { reason }));
             drop(self.rotations_failed.get_or_create(&Rotation { reason }));
         }
         for kind in ["GatewayApiKey", "ProviderKey"] {
@@ -384,12 +384,12 @@ impl Metrics {
     }
 
     /// Counts a key that replaced another.
-    pub fn rotated(&self, reason: String) {
+    pub fn rotated(&self, reason: &'static str) {
         self.keys.rotations.get_or_create(&Rotation { reason }).inc();
     }
 
     /// Counts a failed attempt to replace a key.
-    pub fn rotation_failed(&self, reason: String) {
+    pub fn rotation_failed(&self, reason: &'static str) {
         self.keys.rotations_failed.get_or_create(&Rotation { reason }).inc();
     }
 

@@ -125,7 +125,7 @@ impl<P: KeyPorts> KeyPass<P> {
             base_url: act.base_url,
             models: &act.desired.settings.models,
             key: Key::Given(&placeholder),
-            previous: act.facts.record.serial.filter(|_| act.desired.secret.keep_previous),
+            previous: succession::kept_serial(act.facts.record.serial, act.desired, cause),
         };
         match self.secrets.rehearse(&delivery).await {
             Ok(Rehearsed::Fine) => Ok(None),
@@ -187,7 +187,11 @@ impl<P: KeyPorts> KeyPass<P> {
             base_url: act.base_url,
             models: &act.desired.settings.models,
             key,
-            previous: act.facts.record.serial.filter(|_| act.desired.secret.keep_previous),
+            previous: succession::kept_serial(
+                act.facts.record.serial,
+                act.desired,
+                act.facts.claim.and_then(|it| it.cause),
+            ),
         };
         let sighting = self.secrets.deliver(&delivery).await?;
         self.sighted(sighting);

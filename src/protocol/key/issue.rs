@@ -349,8 +349,8 @@ impl<P: KeyPorts> Issue<P> {
 
     /// The serial whose entries stay in the Secret beside the new ones (overlap).
     fn previous(&self) -> Option<Serial> {
-        let keeps = self.desired.secret.keep_previous && self.cause.is_some_and(Cause::overlaps);
-        self.key.status.as_ref().and_then(|it| it.serial).and_then(Serial::believed).filter(|_| keeps)
+        let served = self.key.status.as_ref().and_then(|it| it.serial).and_then(Serial::believed);
+        succession::kept_serial(served, &self.desired, self.cause)
     }
 
     /// Revokes the key at once if its resource is deleted or being deleted: no later pass would look for it.

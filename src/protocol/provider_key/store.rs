@@ -137,10 +137,12 @@ impl<P: ProviderKeyPorts> Store<P> {
         stored(status, self.object.as_ref(), now)
     }
 
-    /// Deletes the provider key at once if its resource is gone: no later pass would look for it.
+    /// Deletes the provider key at once if its resource is deleted or being deleted: no later pass would look for it.
     async fn compensate(&self, id: &KeyId) -> Result<(), Error> {
         let live = self.ports.read(self.object.as_ref()).await?;
-        if live.is_some_and(|it| it.uid() == self.object.uid()) {
+        let stays =
+            |it: &ProviderKey| it.uid() == self.object.uid() && it.metadata.deletion_timestamp.is_none();
+        if live.as_ref().is_some_and(stays) {
             return Ok(());
         }
         if let Err(fault) = self.account.delete_provider_key(id).await {

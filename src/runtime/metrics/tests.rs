@@ -73,7 +73,7 @@ fn fill(metrics: &Metrics) {
     metrics.spending("u", vec![spending]);
     metrics.balance(&token, &Money { micros: 1, currency: "USD".to_owned() });
     metrics.orphans_revoked("acme", 1);
-    metrics.rotated("Expiry".to_owned());
+    metrics.rotated("Expiry");
 }
 
 /// Names of samples.
