@@ -3,8 +3,6 @@
 mod complete;
 #[cfg(feature = "emulator")]
 mod emulate;
-pub(crate) mod flags;
-pub(crate) mod network;
 mod ready;
 mod run;
 

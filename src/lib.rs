@@ -24,6 +24,7 @@ pub mod controller;
 #[cfg(feature = "emulator")]
 pub mod emulator;
 pub mod explain;
+pub(crate) mod flags;
 pub mod gateway;
 pub mod operator;
 pub mod orphans;

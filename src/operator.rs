@@ -2,6 +2,7 @@
 //! namespace, or one for all.
 
 mod definitions;
+pub mod leadership;
 mod namespaces;
 pub mod scope;
 
@@ -17,11 +18,11 @@ use crate::controller::memory::Memory;
 use crate::controller::minted::MintedKeys;
 use crate::controller::sweep::Sweeps;
 use crate::gateway::transport::Transport;
+use crate::operator::leadership::{Election, ElectionDeps, Leadership};
 use crate::plan::naming::ClusterId;
 use crate::plan::report::Notice;
 use crate::runtime::clock::Clock;
 use crate::runtime::critical::Critical;
-use crate::runtime::leadership::{Election, ElectionDeps, Leadership};
 use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::server::{Part, Readiness};

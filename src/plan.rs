@@ -58,6 +58,7 @@ pub mod spec_field;
 pub mod storing;
 pub mod succession;
 pub mod template;
+pub mod time;
 pub mod token;
 pub mod turns;
 pub mod upkeep;

@@ -3,7 +3,6 @@
 
 pub mod clock;
 pub mod critical;
-pub mod leadership;
 pub mod liveness;
 pub mod memory;
 pub mod metrics;

@@ -2,8 +2,8 @@
 //! changes nothing. The chart runs it before a release is removed, and a refusal keeps the release.
 
 use crate::api;
-use crate::cli::flags;
 use crate::cluster::{is_missing, sentence};
+use crate::flags;
 use crate::output::{Failure, print, tell};
 use crate::plan::class::ControllerClass;
 use crate::session::Kubernetes;

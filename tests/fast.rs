@@ -141,6 +141,7 @@ mod proven {
 mod written {
     mod command;
     mod gitops;
+    mod layers;
     mod manifests;
     mod messages;
     mod reference;

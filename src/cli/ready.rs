@@ -1,7 +1,7 @@
 //! `keysmith ready`: whether an operator is ready, asked over the network. The chart's `helm test` runs it, because the
 //! image has no other program that could ask.
 
-use crate::cli::flags;
+use crate::flags;
 use crate::output::{Failure, print, tell};
 use clap::Args;
 use jiff::SignedDuration;

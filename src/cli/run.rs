@@ -1,12 +1,13 @@
 //! `keysmith run`: the flags, and the operator that is built from them.
 
-use super::flags;
-use super::network::NetworkArguments;
 use crate::cluster::lease::LeaseClient;
 use crate::cluster::measured;
 use crate::controller::context::Settings;
+use crate::flags;
+use crate::flags::network::NetworkArguments;
 use crate::gateway::Vendors;
 use crate::operator::Operator;
+use crate::operator::leadership::Election;
 use crate::output::{Failure, WrongFlag};
 use crate::plan::class::ControllerClass;
 use crate::plan::duration;
@@ -16,10 +17,7 @@ use crate::plan::shard::Shard;
 use crate::plan::token::{Endpoints, Gateways};
 use crate::plan::turns::Limits;
 use crate::runtime::clock::Clock;
-use crate::runtime::leadership::Election;
 use crate::runtime::memory;
-#[cfg(feature = "otlp")]
-use crate::runtime::otlp::Export;
 use crate::runtime::server::{self, Part, Readiness, State};
 use crate::runtime::telemetry::{self, Filter, LogFormat};
 use crate::session::kubeconfig;
@@ -32,6 +30,12 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use url::Url;
+#[cfg(feature = "otlp")]
+use {
+    crate::gateway::transport::{AtMost, Transport},
+    crate::runtime::otlp::{self, Export, Post},
+    futures::FutureExt,
+};
 
 const OTLP: &str = "Send traces of passes to this collector, over OTLP by HTTP, such as http://collector:4318; none when left out. Takes a build with \
                     the feature otlp";
@@ -180,8 +184,13 @@ pub async fn run(arguments: Arguments, format: LogFormat, level: &Filter) -> Res
 #[cfg(feature = "otlp")]
 fn traces(arguments: &Arguments) -> Result<Option<Export>, Failure> {
     let Some(endpoint) = &arguments.otlp_endpoint else { return Ok(None) };
-    let transport = arguments.network.inside(endpoint.host_str().unwrap_or_default())?;
-    Ok(Some(Export::new(endpoint, Arc::new(transport)).map_err(WrongFlag)?))
+    let transport = Arc::new(arguments.network.inside(endpoint.host_str().unwrap_or_default())?);
+    let post: Post = Arc::new(move |mut request| {
+        request.extensions_mut().insert(AtMost(otlp::ANSWER));
+        let transport = Arc::clone(&transport);
+        async move { transport.send(request).await.map_err(|fault| fault.to_string()) }.boxed()
+    });
+    Ok(Some(Export::new(endpoint, post).map_err(WrongFlag)?))
 }
 
 /// A program without the feature says so, instead of running without traces.

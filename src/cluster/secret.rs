@@ -1,20 +1,26 @@
 //! Reads Secrets by name in one namespace. How Keysmith writes its own Secrets is in `protocol::secret`.
 
-use crate::api::MANAGER;
-use crate::api::TOKEN_IN_USE;
 use crate::api::shared::SecretKeyRef;
+use crate::api::{MANAGER, TOKEN_IN_USE};
 use crate::cluster::object;
 use crate::cluster::versions::Versions;
 use crate::plan::class::ControllerClass;
 use crate::plan::credentials::Entries;
-use crate::plan::names;
 use crate::plan::spec_error::SpecError;
-use crate::plan::token;
-use crate::protocol::ports::{SecretPort, Write};
+use crate::plan::{names, token};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use secrecy::SecretString;
+
+/// Whether a write is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// The write is stored.
+    Stored,
+    /// The API server only validates the write (dry run).
+    DryRun,
+}
 
 /// The Secrets of one namespace. All access to Secrets goes through this type, and its methods take no namespace.
 #[derive(Clone)]
@@ -85,16 +91,20 @@ fn parameters(write: Write) -> PostParams {
     PostParams { dry_run: write == Write::DryRun, ..params() }
 }
 
-impl SecretPort for Secrets {
-    fn namespace(&self) -> &str {
+impl Secrets {
+    /// The namespace.
+    pub fn namespace(&self) -> &str {
         &self.namespace
     }
 
-    fn version(&self, name: &str) -> Option<u64> {
+    /// The newest resourceVersion of the Secret of that name, if it is known without a request: from the watch, or from an
+    /// own write. `None`: it is not known.
+    pub fn version(&self, name: &str) -> Option<u64> {
         self.versions.of(&self.namespace, name)
     }
 
-    async fn get(&self, name: &str) -> kube::Result<Option<Secret>> {
+    /// The Secret of that name. `None`: there is none.
+    pub async fn get(&self, name: &str) -> kube::Result<Option<Secret>> {
         // There is no Secret of a name that none can have; a request for it would be an error, or about something else.
         if names::object(name).is_err() {
             return Ok(None);
@@ -102,13 +112,16 @@ impl SecretPort for Secrets {
         self.api.get_opt(name).await
     }
 
-    async fn create(&self, secret: &Secret, write: Write) -> kube::Result<Secret> {
+    /// Creates a Secret, or checks by a dry run whether it would be created. Returns what the API server stored or
+    /// would store.
+    pub async fn create(&self, secret: &Secret, write: Write) -> kube::Result<Secret> {
         let stored = self.api.create(&parameters(write), secret).await?;
         self.wrote(&stored, write, true);
         Ok(stored)
     }
 
-    async fn replace(&self, name: &str, secret: &Secret, write: Write) -> kube::Result<Secret> {
+    /// Replaces exactly the version of a Secret that was read, or checks by a dry run whether it would be replaced.
+    pub async fn replace(&self, name: &str, secret: &Secret, write: Write) -> kube::Result<Secret> {
         let stored = self.api.replace(name, &parameters(write), secret).await?;
         self.wrote(&stored, write, false);
         Ok(stored)

@@ -2,9 +2,9 @@
 //! applied. The vendor is asked for its listing only; nothing is written, here or there.
 
 use crate::api::{GROUP, VERSION};
-use crate::cli::flags;
-use crate::cli::network::NetworkArguments;
 use crate::columns::printable;
+use crate::flags;
+use crate::flags::network::NetworkArguments;
 use crate::gateway::Vendors;
 use crate::output::{Failure, WrongFlag, print, program, tell};
 use crate::plan::capability::Capabilities;

@@ -7,7 +7,7 @@ mod text;
 
 use super::manifests::{self, Document};
 use crate::api::GatewayApiKey;
-use crate::cli::flags;
+use crate::flags;
 use crate::gateway::Vendors;
 use crate::output::{Failure, WrongFlag, print, tell};
 use crate::plan::facts::{Bounds, Refusal};

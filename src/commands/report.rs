@@ -30,7 +30,7 @@ pub struct Arguments {
     #[command(flatten)]
     selection: Selection,
     /// A key that was not used for so long is idle.
-    #[arg(long, value_name = "DURATION", default_value = "720h", value_parser = crate::cli::flags::interval)]
+    #[arg(long, value_name = "DURATION", default_value = "720h", value_parser = crate::flags::interval)]
     idle_after: SignedDuration,
     #[command(flatten)]
     ask: AskArguments,

@@ -1,9 +1,8 @@
 //! The GatewayApiKeys that a command is about.
 
 use crate::api::GatewayApiKey;
-use crate::cli::flags;
-use crate::cluster::object;
-use crate::cluster::{is_missing, sentence};
+use crate::cluster::{is_missing, object, sentence};
+use crate::flags;
 use crate::output::{Failure, WrongFlag};
 use crate::plan::identity::ObjectName;
 use crate::session::kubeconfig::ClusterArguments;

@@ -2,9 +2,9 @@
 //! a name in a vendor's console belongs to, by its mark. The key is never printed, logged or sent anywhere.
 
 use crate::api::{KEY_AT, MANAGED_BY_LABEL, MANAGER};
-use crate::cli::flags;
 use crate::cluster::{inventory, object, sentence};
 use crate::columns::printable;
+use crate::flags;
 use crate::output::{Failure, WrongFlag, print, program, tell};
 use crate::plan::identity::ObjectName;
 use crate::plan::naming::{Mark, Serial};

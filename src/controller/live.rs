@@ -31,13 +31,13 @@ use crate::plan::usage::Spent;
 use crate::protocol::key::issue::{Issue, Issued};
 use crate::protocol::key::ports::KeyPorts;
 use crate::protocol::memory::Remembered;
-use crate::protocol::ports::TokenState;
-use crate::protocol::ports::{Measure, ObjectPort, Ports, VendorPort};
-use crate::protocol::project_settings::ProjectPorts;
+use crate::protocol::ports::{Measure, ObjectPort, Ports, SecretPort, TokenState, VendorPort, Write};
+use crate::protocol::project_settings::{self, ProjectPorts};
 use crate::protocol::provider_key::ports::ProviderKeyPorts;
 use crate::protocol::provider_key::store::{Store, Stored};
-use crate::protocol::{key, project_settings, provider_key};
+use crate::protocol::{key, provider_key};
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
@@ -114,6 +114,28 @@ impl Subject for ProjectSettings {
 /// The live adapter over the context of the controllers.
 #[derive(Clone)]
 pub struct Live(pub Arc<Context>);
+
+impl SecretPort for Secrets {
+    fn namespace(&self) -> &str {
+        Self::namespace(self)
+    }
+
+    fn version(&self, name: &str) -> Option<u64> {
+        Self::version(self, name)
+    }
+
+    async fn get(&self, name: &str) -> kube::Result<Option<Secret>> {
+        Self::get(self, name).await
+    }
+
+    async fn create(&self, secret: &Secret, write: Write) -> kube::Result<Secret> {
+        Self::create(self, secret, write).await
+    }
+
+    async fn replace(&self, name: &str, secret: &Secret, write: Write) -> kube::Result<Secret> {
+        Self::replace(self, name, secret, write).await
+    }
+}
 
 impl VendorPort for Account {
     type Permit = Permit;

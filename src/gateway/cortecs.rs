@@ -29,7 +29,7 @@ use crate::plan::capability::Capabilities;
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::listing::{KeyId, Listed, Shown, Unread};
 use crate::plan::naming::Mark;
-use crate::plan::report::to_the_second;
+use crate::plan::time::to_the_second;
 use crate::plan::usage::{Money, Span, Spending};
 use async_trait::async_trait;
 use http::Method;

@@ -1,9 +1,9 @@
 //! The command line of `keysmith orphans`: flags, the confirmation, the exit code.
 
 use super::{Choice, Findings, Removal, Survey, table};
-use crate::cli::flags;
-use crate::cli::network::NetworkArguments;
 use crate::cluster::ledger::Ledger;
+use crate::flags;
+use crate::flags::network::NetworkArguments;
 use crate::gateway::Vendors;
 use crate::output::{Failure, can_confirm, confirm, print, tell};
 use crate::plan::class::ControllerClass;

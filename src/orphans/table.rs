@@ -47,7 +47,7 @@ pub fn json(findings: &Findings) -> Result<String, serde_json::Error> {
 
 fn cells(row: &Row) -> [String; TITLES.len()] {
     let or_dash = |text: Option<&str>| text.filter(|it| !it.is_empty()).unwrap_or("-").to_owned();
-    let time = |time: Option<Timestamp>| time.map_or("-".to_owned(), crate::plan::report::clock);
+    let time = |time: Option<Timestamp>| time.map_or("-".to_owned(), crate::plan::time::clock);
     [
         or_dash(Some(&row.vendor)),
         or_dash(Some(&row.account)),

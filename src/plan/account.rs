@@ -4,10 +4,10 @@
 
 use super::hash;
 use super::listing::KeyId;
-use super::report;
 use super::retry::plus;
 use crate::api::GatewayApiKey;
 use crate::api::console_token::{AccountCandidate, ConsoleTokenAccount};
+use crate::plan::time;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
 
@@ -146,7 +146,7 @@ pub fn judge(pinned: Option<&ConsoleTokenAccount>, look: &Look<'_>) -> (ConsoleT
             (account, Judgement::Accepted(before.id))
         }
         Question::Suspicious | Question::Changed => {
-            let since = before.doubted_since.unwrap_or_else(|| report::to_the_second(look.now));
+            let since = before.doubted_since.unwrap_or_else(|| time::to_the_second(look.now));
             let account = ConsoleTokenAccount {
                 doubted_since: Some(since),
                 candidate: Some(candidate),

@@ -2,7 +2,8 @@
 //! is repaired twice. If the same change appears again, it is reported and left, and repaired again later or on
 //! request.
 
-use super::facts::{Facts, Target};
+use super::decision::{Served, Why};
+use super::facts::{Facts, Mends, Target};
 use super::retry::plus;
 use crate::api::rotation::SecretContest;
 use jiff::{SignedDuration, Timestamp};
@@ -23,27 +24,6 @@ pub const AGAIN: SignedDuration = SignedDuration::from_hours(1);
 const ABSENT: &str = "absent";
 /// Recorded state of a Secret that differs in another way each time.
 const CHANGING: &str = "changing";
-
-/// How often the Secret was repaired lately.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mends {
-    /// From the state that it is in now.
-    pub this: u32,
-    /// From any state but a deleted Secret.
-    pub whatever: u32,
-}
-
-impl Mends {
-    /// Counts the recorded repairs, each with its time and the state before it, and drops those older than
-    /// `LATELY`.
-    pub fn count(written: &mut Vec<(String, Timestamp)>, state: &str, now: Timestamp) -> Self {
-        written.retain(|(_, at)| plus(*at, LATELY) > now);
-        let count = |those: &dyn Fn(&str) -> bool| {
-            u32::try_from(written.iter().filter(|(it, _)| those(it)).count()).unwrap_or(u32::MAX)
-        };
-        Self { this: count(&|it| it == state), whatever: count(&|it| it != ABSENT) }
-    }
-}
 
 /// What is known of a contest over the Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +55,7 @@ pub fn judge(facts: &Facts) -> Contest {
 
 /// Whether the Secret is still in the state that this contest is about.
 pub fn stands(facts: &Facts, contest: &SecretContest) -> bool {
-    let changed = || state(facts) != ABSENT && super::issuance::is_lost(facts);
+    let changed = || state(facts) != ABSENT && is_lost(facts);
     contest.state == state(facts) || contest.state == CHANGING && changed()
 }
 
@@ -106,5 +86,32 @@ pub fn found(facts: &Facts) -> SecretContest {
     };
     let same = facts.mended.this >= often(&facts.target);
     let state = if same { state(facts) } else { CHANGING };
-    SecretContest { state: state.to_owned(), differs, since: super::report::to_the_second(facts.now) }
+    SecretContest { state: state.to_owned(), differs, since: super::time::to_the_second(facts.now) }
+}
+
+/// Counts the recorded repairs, each with its time and the state before it, and drops those older than `LATELY`.
+pub fn mends(written: &mut Vec<(String, Timestamp)>, state: &str, now: Timestamp) -> Mends {
+    written.retain(|(_, at)| plus(*at, LATELY) > now);
+    let count = |those: &dyn Fn(&str) -> bool| {
+        u32::try_from(written.iter().filter(|(it, _)| those(it)).count()).unwrap_or(u32::MAX)
+    };
+    Mends { this: count(&|it| it == state), whatever: count(&|it| it != ABSENT) }
+}
+
+/// Whether the Secret does not hold the served key correctly.
+pub fn is_lost(facts: &Facts) -> bool {
+    let served = facts.record.id.as_ref().zip(facts.record.serial);
+    served.is_some_and(|(id, serial)| secret_fault(facts, &Served { id, serial }).is_some())
+}
+
+/// Why the Secret has to be written again.
+pub(super) fn secret_fault(facts: &Facts, served: &Served<'_>) -> Option<Why> {
+    let Some(held) = facts.target.held() else {
+        return Some(Why::SecretDeleted);
+    };
+    let ours = held.serial == Some(served.serial) && held.key_id.as_ref() == Some(served.id);
+    if !ours || !held.intact {
+        return Some(Why::SecretEdited);
+    }
+    (!held.current).then_some(Why::TemplateChanged)
 }

@@ -274,7 +274,7 @@ pub struct Facts {
     /// Whether the listing may come from another account than the one in which the keys were created.
     pub doubted: bool,
     /// How often the Secret was repaired lately.
-    pub mended: super::contest::Mends,
+    pub mended: Mends,
     /// What the vendor can do.
     pub ability: Ability,
     /// The marks of this resource.
@@ -363,4 +363,13 @@ impl Facts {
     pub fn own(&self) -> impl Iterator<Item = &OwnKey> {
         self.view.iter().flat_map(|view| &view.own).filter(|own| !self.gone.contains(&own.key.id))
     }
+}
+
+/// How often the Secret was repaired lately.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mends {
+    /// From the state that it is in now.
+    pub this: u32,
+    /// From any state but a deleted Secret.
+    pub whatever: u32,
 }

@@ -5,10 +5,9 @@
 //! per serial; if its outcome is unknown, look the key up by the mark in its name; write the Secret (guarded by the
 //! fence) before status.
 
-use super::adoption;
 use super::capability::Recovery;
 use super::claim::{Claim, Purpose};
-use super::contest::{self, Contest};
+use super::contest::{self, Contest, secret_fault};
 use super::decision::{
     Decision, Served, Step, TAKEN, Why, again, immutable, issue, limited, newest, outranked, take,
 };
@@ -21,8 +20,8 @@ use super::previous_keys::{self, Next};
 use super::recovery::recover;
 use super::requests::Cause;
 use super::retry::plus;
-use super::rotation;
 use super::upkeep::{settings, spare};
+use super::{adoption, rotation};
 use jiff::{SignedDuration, Timestamp};
 
 /// Minimum time between two keys of a resource that are already expired when they are created.
@@ -301,21 +300,4 @@ fn restart(facts: &Facts, desired: &Desired) -> Next {
         Some(quiet) => Next::Wait(Some(quiet)),
         None => Next::Act(take(Step::Restart(revision.clone()), Why::Republished)),
     }
-}
-
-/// Whether the Secret does not hold the served key correctly.
-pub fn is_lost(facts: &Facts) -> bool {
-    let served = facts.record.id.as_ref().zip(facts.record.serial);
-    served.is_some_and(|(id, serial)| secret_fault(facts, &Served { id, serial }).is_some())
-}
-
-fn secret_fault(facts: &Facts, served: &Served<'_>) -> Option<Why> {
-    let Some(held) = facts.target.held() else {
-        return Some(Why::SecretDeleted);
-    };
-    let ours = held.serial == Some(served.serial) && held.key_id.as_ref() == Some(served.id);
-    if !ours || !held.intact {
-        return Some(Why::SecretEdited);
-    }
-    (!held.current).then_some(Why::TemplateChanged)
 }

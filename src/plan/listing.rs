@@ -1,7 +1,6 @@
 //! Keys as a vendor shows them.
 
 use super::naming::{Identity, Mark, Serial};
-use super::settings::Settings;
 use crate::api::shared::RateLimit;
 use jiff::{SignedDuration, Timestamp};
 use std::fmt;
@@ -86,24 +85,6 @@ pub struct Shown {
     pub email: Setting<String>,
     /// Debug mode.
     pub debug_mode: Option<bool>,
-}
-
-impl Shown {
-    /// What a vendor that shows every setting shows of a key that has these. A new field has to be named here.
-    pub fn of(settings: &Settings) -> Self {
-        Self {
-            display_name: Some(settings.display_name.clone()),
-            active: Some(settings.active),
-            models: Some(settings.models.clone()),
-            budget: Setting::shown(settings.budget),
-            capped: None,
-            may_be_reduced: false,
-            other_period: false,
-            rate_limit: Setting::shown(settings.rate_limit),
-            email: Setting::shown(settings.email.clone()),
-            debug_mode: Some(settings.debug_mode),
-        }
-    }
 }
 
 /// A key as the vendor lists it.

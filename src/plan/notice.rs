@@ -16,6 +16,7 @@ use super::settings::Settings;
 use super::spec_field::SpecField;
 use crate::api::rotation::ManagementPolicy;
 use crate::api::{GatewayApiKey, GatewayApiKeyStatus};
+use crate::plan::time;
 use jiff::{SignedDuration, Timestamp};
 use std::borrow::Cow;
 
@@ -185,7 +186,7 @@ fn told_otherwise(subject: &Subject<'_>, status: &GatewayApiKeyStatus, key: &Lis
     status.active != key.shown.active
         || status.created_at != created
         || !key.unread_expiry() && status.expires_at != term(subject).recorded(created, key.expires_at)
-        || status.last_used_at != report::to_the_hour(status.last_used_at, key.last_used_at)
+        || status.last_used_at != time::to_the_hour(status.last_used_at, key.last_used_at)
 }
 
 /// The same for a resource that only observes its key.

@@ -192,7 +192,7 @@ fn facts(edit: &Edit<'_>, before: Option<&Desired>, desired: &Desired) -> Facts 
         strays: std::collections::BTreeSet::new(),
         poll: SignedDuration::ZERO,
         doubted: false,
-        mended: super::contest::Mends::default(),
+        mended: super::facts::Mends::default(),
         ability: edit.capabilities.ability(),
         identity: Identity::from(mark),
         requests: RotationRequests {

@@ -14,6 +14,7 @@ use super::fault::{Fault, FaultKind, Unreachable};
 use crate::api::condition::{self, Condition, READY, STALLED};
 use crate::api::verdict::Course;
 use crate::api::{EventReason, LastPass, Reason, Verdict};
+use crate::plan::time::clock;
 use jiff::Timestamp;
 
 /// An event: one per transition. Events are the first to be dropped under load.
@@ -37,23 +38,6 @@ impl Notice {
     pub fn warning(reason: impl Into<EventReason>, note: impl Into<String>) -> Self {
         Self { warning: true, reason: reason.into(), note: note.into() }
     }
-}
-
-/// A time in messages: whole seconds, UTC.
-pub fn clock(time: Timestamp) -> String {
-    to_the_second(time).to_string()
-}
-
-/// Whole seconds, the precision of Kubernetes.
-pub fn to_the_second(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
-}
-
-/// Last use of a key, rounded to the hour: a finer time would mean a status write for every call.
-pub fn to_the_hour(shown: Option<Timestamp>, used: Option<Timestamp>) -> Option<Timestamp> {
-    let hour =
-        used.and_then(|it| Timestamp::from_second(it.as_second() - it.as_second().rem_euclid(3600)).ok());
-    shown.max(hour)
 }
 
 /// Applies a verdict to the conditions and to the record of the last pass. Returns the event of a transition: the reason changed, or a wait became too

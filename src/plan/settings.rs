@@ -1,6 +1,6 @@
 //! The settings of a key that can be changed after its creation.
 
-use super::listing::Limit;
+use super::listing::{Limit, Setting, Shown};
 use super::same;
 use crate::api::shared::RateLimit;
 use jiff::{SignedDuration, Timestamp};
@@ -27,6 +27,24 @@ pub struct Settings {
     pub debug_mode: bool,
     /// The desired expiry, if the vendor lets it be changed.
     pub expiry: Expiry,
+}
+
+impl Shown {
+    /// What a vendor that shows every setting shows of a key that has these. A new field has to be named here.
+    pub fn of(settings: &Settings) -> Self {
+        Self {
+            display_name: Some(settings.display_name.clone()),
+            active: Some(settings.active),
+            models: Some(settings.models.clone()),
+            budget: Setting::shown(settings.budget),
+            capped: None,
+            may_be_reduced: false,
+            other_period: false,
+            rate_limit: Setting::shown(settings.rate_limit),
+            email: Setting::shown(settings.email.clone()),
+            debug_mode: Some(settings.debug_mode),
+        }
+    }
 }
 
 /// The desired expiry at the vendor.

@@ -8,7 +8,6 @@ use super::facts::Confirmed;
 use super::listing::{KeyId, Listed};
 use super::money;
 use super::naming::Serial;
-use super::report;
 use super::requests::{Cause, RotationRequests};
 use super::retry::plus;
 use super::rotation;
@@ -16,6 +15,7 @@ use crate::api::GatewayApiKeyStatus;
 use crate::api::condition::PREVIOUS_KEY_IN_USE;
 use crate::api::rotation::{LastRotation, PreviousKey, UnusedKey};
 use crate::api::shared::LocalRef;
+use crate::plan::time;
 use jiff::{SignedDuration, Timestamp};
 
 /// The key that the Secret holds from now on.
@@ -81,7 +81,7 @@ pub fn succeed(status: &mut GatewayApiKeyStatus, next: &Successor<'_>) {
     forget_failures(status);
     status.rotation_failures = None;
     let due = rotation::calendar(status.created_at, status.expires_at, next.desired, next.spread);
-    status.next_rotation_time = due.map(|due| report::to_the_second(due.at));
+    status.next_rotation_time = due.map(|due| time::to_the_second(due.at));
 }
 
 /// Records the observed generation. The applied generation is kept, also in a status of an earlier version, which
@@ -113,7 +113,7 @@ fn retire(status: &mut GatewayApiKeyStatus, next: &Successor<'_>, id: String, se
     }
     let missing_since = status.missing_since.take();
     if cause.overlaps() || leaked {
-        let replaced_at = report::to_the_second(next.now);
+        let replaced_at = time::to_the_second(next.now);
         let overlap = if leaked { SignedDuration::ZERO } else { next.desired.policy.overlap };
         let ends = status.expires_at.filter(|_| next.desired.expiry == Support::Operator);
         let end = plus(replaced_at, overlap);
@@ -145,7 +145,7 @@ fn tell(status: &mut GatewayApiKeyStatus, next: &Successor<'_>, cause: Cause) {
     let budget = next.desired.settings.budget.map(|_| told.to_owned());
     status.internal.carried_spend = None;
     status.last_rotation =
-        Some(LastRotation { time: report::to_the_second(next.now), reason: cause.name().to_owned(), budget });
+        Some(LastRotation { time: time::to_the_second(next.now), reason: cause.name().to_owned(), budget });
 }
 
 /// Gives up a leaked key although no other key exists: it is revoked next, and the Secret holds no working key
@@ -156,7 +156,7 @@ pub fn drop_leaked(status: &mut GatewayApiKeyStatus, requests: &RotationRequests
     };
     status.internal.settled_serial = status.internal.settled_serial.max(Some(serial));
     condemn(status);
-    let replaced_at = report::to_the_second(now);
+    let replaced_at = time::to_the_second(now);
     let leaked = true;
     status.previous.push(PreviousKey {
         id,
@@ -187,7 +187,7 @@ pub fn kept_serial(served: Option<Serial>, desired: &Desired, cause: Option<Caus
 
 /// Records unused keys as announced.
 pub fn announce(status: &mut GatewayApiKeyStatus, ids: &[KeyId], now: Timestamp) {
-    let told_at = report::to_the_second(now);
+    let told_at = time::to_the_second(now);
     status.unused.extend(ids.iter().map(|id| UnusedKey { id: id.0.clone(), told_at }));
 }
 
@@ -221,7 +221,7 @@ pub fn refresh(status: &mut GatewayApiKeyStatus, facts: &super::facts::Facts, de
     }
     let stopped = rotation::stopped(facts);
     let due = rotation::due(facts, desired).map(|due| stopped.map_or(due.at, |until| until.max(due.at)));
-    status.next_rotation_time = due.filter(|at| *at > Timestamp::UNIX_EPOCH).map(report::to_the_second);
+    status.next_rotation_time = due.filter(|at| *at > Timestamp::UNIX_EPOCH).map(time::to_the_second);
     status.internal.immutable_fields_hash.get_or_insert_with(|| desired.immutable_hash.clone());
     if status.last_handled_trigger.is_none() {
         status.last_handled_trigger.clone_from(&desired.policy.trigger);

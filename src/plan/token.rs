@@ -3,20 +3,13 @@
 use super::capability::{Capabilities, Endpoint, Minting};
 use super::identity::AnyToken;
 use super::policy::Policy;
-use super::retry::plus;
 use super::spec_error::SpecError;
 use super::{names, pasted};
-use crate::api::condition::{self, EXPIRING_SOON};
 use crate::api::console_token::{CaBundleRef, Mint, MintedSecret};
 use crate::api::gateway_api_key::KeyType;
 use crate::api::{ConsoleTokenSpec, Reason};
-use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use std::collections::BTreeSet;
 use url::Url;
-
-/// How long before a declared expiry the warning begins.
-pub const WARN_AHEAD: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// Origins to which credentials may be sent, besides the vendors' own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -325,27 +318,6 @@ pub fn check_ref(field: &str, name: &str, key: Option<&str>) -> Result<(), SpecE
     };
     names::object(name).map_err(|said| refuse("name", name, said))?;
     key.map_or(Ok(()), |key| names::entry(key).map_err(|said| refuse("key", key, said)))
-}
-
-/// The condition `ExpiringSoon`, if the token declares an expiry, and when to update it.
-pub fn expiry(token: &AnyToken, now: Timestamp) -> Option<(Condition, Option<Timestamp>)> {
-    let at = token.spec().expires_at?;
-    let warn_from = plus(at, -WARN_AHEAD);
-    let shown = super::report::clock(at);
-    let hint = format!(
-        "create a new one in the vendor's console, put it into {} and move spec.expiresAt",
-        place(token)
-    );
-    let make = |status, reason, message: String| {
-        condition::condition(EXPIRING_SOON, status, reason, &message, token.meta().generation)
-    };
-    Some(if now >= at {
-        (make(true, Reason::Expired, format!("the token expired at {shown} by spec.expiresAt; {hint}")), None)
-    } else if now >= warn_from {
-        (make(true, Reason::ExpiryNear, format!("the token expires at {shown}; {hint}")), Some(at))
-    } else {
-        (make(false, Reason::ExpiryFar, format!("the token expires at {shown}")), Some(warn_from))
-    })
 }
 
 #[cfg(test)]

@@ -268,7 +268,7 @@ impl<P: TokenPorts> TokenPass<P> {
         }
         self.report_usage(&mut status, &mut notices);
         self.report_namespaces(&mut status);
-        let requeue_at = match token::expiry(&self.token, now) {
+        let requeue_at = match report::token::expiry(&self.token, now) {
             None => {
                 status.conditions.retain(|it| it.type_ != EXPIRING_SOON);
                 requeue_at

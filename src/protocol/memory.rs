@@ -1,7 +1,8 @@
 //! What a process remembers of one resource between passes. All of it may be lost: correctness never depends on it,
 //! only the number of calls does.
 
-use crate::plan::contest::Mends;
+use crate::plan::contest;
+use crate::plan::facts::Mends;
 use crate::plan::fault::Fault;
 use crate::plan::naming::Serial;
 use crate::plan::sighting::Sighting;
@@ -76,7 +77,7 @@ impl Remembered {
 
     /// How often the Secret was corrected recently.
     pub fn mends(&mut self, state: &str, now: Timestamp) -> Mends {
-        Mends::count(&mut self.mends, state, now)
+        contest::mends(&mut self.mends, state, now)
     }
 
     /// Records that the specification of that generation is refused with a driver of that name.

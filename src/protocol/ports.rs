@@ -10,6 +10,7 @@ use crate::api;
 use crate::api::project_settings::ProjectValues;
 use crate::cluster::ledger;
 use crate::cluster::object::Managed;
+pub use crate::cluster::secret::Write;
 use crate::gateway::account::Listing;
 use crate::gateway::{Amendment, CreatedProviderKey, Minted, Order, Project, ProviderKeyOrder};
 use crate::plan::capability::Capabilities;
@@ -134,15 +135,6 @@ pub trait SecretPort: Clone + 'static {
     async fn create(&self, secret: &Secret, write: Write) -> kube::Result<Secret>;
     /// Replaces exactly the version of a Secret that was read, or checks by a dry run whether it would be replaced.
     async fn replace(&self, name: &str, secret: &Secret, write: Write) -> kube::Result<Secret>;
-}
-
-/// Whether a write is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Write {
-    /// The write is stored.
-    Stored,
-    /// The API server only validates the write (dry run).
-    DryRun,
 }
 
 /// The resources of one kind. Every write fails with 409 if the resource changed since it was read.

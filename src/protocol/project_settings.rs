@@ -15,6 +15,7 @@ use crate::plan::report;
 use crate::plan::report::project as words;
 use crate::plan::retry;
 use crate::plan::spec_error::SpecError;
+use crate::plan::time;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use std::sync::Arc;
@@ -166,7 +167,7 @@ impl<P: ProjectPorts> ProjectPass<P> {
                         Err(fault) => return self.failed(&fault, "read back the project's settings").await,
                     };
                     status = self.seen(&project);
-                    status.last_applied_at = Some(report::to_the_second(self.ports.now()));
+                    status.last_applied_at = Some(time::to_the_second(self.ports.now()));
                 }
             }
         }

@@ -1,9 +1,9 @@
 //! Traces to a collector, over OTLP by HTTP with protobuf; of the feature `otlp`. Variables of OpenTelemetry's SDK are read by
 //! the SDK: `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_SAMPLER`, `OTEL_EXPORTER_OTLP_HEADERS` and others.
 
-use crate::gateway::transport::{AtMost, Transport};
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use http::{Request, Response};
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_http::{HttpClient, HttpError};
@@ -25,8 +25,12 @@ use url::Url;
 const PATH: &str = "v1/traces";
 /// How long a batch may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Most of a collector's answer that is read.
-const ANSWER: usize = 64 * 1024;
+/// Most of a collector's answer that is to be read, in bytes.
+pub const ANSWER: usize = 64 * 1024;
+
+/// Sends a request to the collector. Returns its answer, or why there is none.
+pub type Post =
+    Arc<dyn Fn(Request<Bytes>) -> BoxFuture<'static, Result<Response<Bytes>, String>> + Send + Sync>;
 
 /// The traces of this process, sent in batches.
 #[derive(Clone, Debug)]
@@ -34,10 +38,10 @@ pub struct Export(SdkTracerProvider);
 
 impl Export {
     /// To the collector at that endpoint, such as `http://collector:4318`.
-    pub fn new(endpoint: &Url, transport: Arc<dyn Transport>) -> Result<Self, String> {
+    pub fn new(endpoint: &Url, post: Post) -> Result<Self, String> {
         let wrong = |error: &dyn fmt::Display| format!("--otlp-endpoint {endpoint}: {error}");
         let url = endpoint.as_str().trim_end_matches('/').to_owned() + "/" + PATH;
-        let client = Client { transport, handle: Handle::current(), failing: AtomicBool::new(false) };
+        let client = Client { post, handle: Handle::current(), failing: AtomicBool::new(false) };
         let exporter = SpanExporter::builder()
             .with_http()
             .with_http_client(client)
@@ -81,7 +85,7 @@ fn resource() -> Resource {
 
 /// Sends batches on the runtime of the process: the SDK has a thread of its own, without one.
 struct Client {
-    transport: Arc<dyn Transport>,
+    post: Post,
     handle: Handle,
     /// Whether the last batch failed, so that a collector that is away is told once.
     failing: AtomicBool,
@@ -111,11 +115,10 @@ impl Client {
 
 #[async_trait]
 impl HttpClient for Client {
-    async fn send_bytes(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        request.extensions_mut().insert(AtMost(ANSWER));
-        let transport = Arc::clone(&self.transport);
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let post = Arc::clone(&self.post);
         // Made on the runtime, too: a timer needs one.
-        let sent = async move { tokio::time::timeout(PATIENCE, transport.send(request)).await };
+        let sent = async move { tokio::time::timeout(PATIENCE, post(request)).await };
         let Ok(sent) = self.handle.spawn(sent).await? else {
             self.tell(Some(format!("no answer for {} s", PATIENCE.as_secs())));
             return Err("the collector does not answer".into());
@@ -129,9 +132,9 @@ impl HttpClient for Client {
                 self.tell(Some(answer.status().to_string()));
                 Ok(answer)
             }
-            Err(fault) => {
-                self.tell(Some(fault.to_string()));
-                Err(fault.to_string().into())
+            Err(why) => {
+                self.tell(Some(why.clone()));
+                Err(why.into())
             }
         }
     }

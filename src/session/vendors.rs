@@ -2,8 +2,8 @@
 
 use super::{Kubernetes, Session, Unread, home, objects};
 use crate::api::GatewayApiKey;
-use crate::cli::flags;
-use crate::cli::network::NetworkArguments;
+use crate::flags;
+use crate::flags::network::NetworkArguments;
 use crate::gateway::Vendors;
 use crate::gateway::account::{Account, Listing};
 use crate::output::Failure;

@@ -2,8 +2,8 @@
 
 use super::table::{self, By};
 use super::{Choice, Reading, read};
-use crate::cli::flags;
-use crate::cli::network::NetworkArguments;
+use crate::flags;
+use crate::flags::network::NetworkArguments;
 use crate::gateway::Vendors;
 use crate::output::{Failure, WrongFlag, print, tell};
 use crate::plan::class::ControllerClass;

@@ -3,7 +3,7 @@
 use super::{Reading, Row};
 use crate::columns::{aligned, printable, printable_json};
 use crate::plan::money;
-use crate::plan::report;
+use crate::plan::time;
 use crate::plan::usage::Span;
 use crate::session::{answers, unanswered};
 use serde::Serialize;
@@ -94,7 +94,7 @@ fn cells(sum: &Sum) -> Vec<String> {
         sum.spent.clone(),
         sum.currency.clone(),
         sum.calls.map_or_else(|| "-".to_owned(), |calls| calls.to_string()),
-        sum.last_used_at.map_or_else(|| "-".to_owned(), report::clock),
+        sum.last_used_at.map_or_else(|| "-".to_owned(), time::clock),
         sum.keys.to_string(),
     ]
 }
@@ -103,7 +103,7 @@ const TITLES: [&str; 6] = ["VENDOR", "SPENT", "CURRENCY", "CALLS", "LAST USED", 
 
 /// The sums as a table, with the span and the completeness below it; without a table if there are no rows.
 pub fn text(reading: &Reading, by: &By, span: &Span) -> String {
-    let mut below = vec![format!("from {} until {}", report::clock(span.since), report::clock(span.until))];
+    let mut below = vec![format!("from {} until {}", time::clock(span.since), time::clock(span.until))];
     below.extend(completeness(reading));
     let below = below.join("\n");
     if reading.rows.is_empty() {
@@ -142,7 +142,7 @@ pub fn csv(sums: &[Sum], by: &By) -> Result<String, Box<dyn std::error::Error + 
             &sum.spent,
             &sum.currency,
             &or_empty(sum.calls.map(|it| it.to_string())),
-            &or_empty(sum.last_used_at.map(report::clock)),
+            &or_empty(sum.last_used_at.map(time::clock)),
             &sum.keys.to_string(),
         ])?;
     }

@@ -232,7 +232,7 @@ impl Object {
             bounds: keysmith::plan::facts::Bounds::default(),
             poll: POLL,
             doubted: false,
-            mended: keysmith::plan::contest::Mends::default(),
+            mended: keysmith::plan::facts::Mends::default(),
             ability: self.spec.class.capabilities().ability(),
             identity: identity(),
             requests: RotationRequests {

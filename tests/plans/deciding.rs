@@ -5,7 +5,6 @@ use jiff::SignedDuration;
 use keysmith::api::rotation::SecretContest;
 use keysmith::plan::capability::Recovery;
 use keysmith::plan::claim::{Claim, Purpose};
-use keysmith::plan::contest::{self, Mends};
 use keysmith::plan::decision::{Decision, Step, Why};
 use keysmith::plan::desired::Desired;
 use keysmith::plan::facts::{Confirmed, Facts, Held, Record, Target};
@@ -14,6 +13,7 @@ use keysmith::plan::naming::Serial;
 use keysmith::plan::requests::Cause;
 use keysmith::plan::retry::plus;
 use keysmith::plan::spec_error::SpecError;
+use keysmith::plan::{contest, facts::Mends};
 
 /// The latest time after a claim at which its create call can land and be listed.
 const SETTLED: i64 = 70;

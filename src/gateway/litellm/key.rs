@@ -6,7 +6,7 @@ use crate::gateway::entry::{Entry, Read};
 use crate::gateway::{guard, lenient};
 use crate::plan::listing::{KeyId, Limit, Listed, Setting, Shown};
 use crate::plan::naming::Mark;
-use crate::plan::report::to_the_second;
+use crate::plan::time::to_the_second;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};

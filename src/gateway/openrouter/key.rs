@@ -7,7 +7,7 @@ use crate::plan::budget::period_end;
 use crate::plan::fault::Fault;
 use crate::plan::listing::{KeyId, Limit, Listed, Setting, Shown};
 use crate::plan::naming::Mark;
-use crate::plan::report::to_the_second;
+use crate::plan::time::to_the_second;
 use crate::plan::usage::Spending;
 use jiff::Timestamp;
 use secrecy::SecretString;

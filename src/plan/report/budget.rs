@@ -8,10 +8,11 @@ use super::super::listing::{Limit, Listed};
 use super::super::money;
 use super::super::naming::{Identity, Serial};
 use super::super::usage::{Span, Spent, share};
-use super::{Notice, clock};
+use super::Notice;
 use crate::api::condition::{self, BUDGET_EXHAUSTED, BUDGET_LOW, Condition, READY};
 use crate::api::shared::Period;
 use crate::api::{EventReason, GatewayApiKeyStatus, Reason, Verdict};
+use crate::plan::time::clock;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -125,7 +126,7 @@ pub fn tell(
     let was_spent = status.internal.budget_spent_since.is_some();
     status.internal.budget_spent_since = spent
         .filter(|spent| spent.refused)
-        .map(|_| status.internal.budget_spent_since.unwrap_or_else(|| super::to_the_second(now)));
+        .map(|_| status.internal.budget_spent_since.unwrap_or_else(|| crate::plan::time::to_the_second(now)));
     let [low, exhausted] = conditions(purse, spent, generation, now);
     let became_low = condition::set(&mut status.conditions, low.clone(), now);
     condition::set(&mut status.conditions, exhausted.clone(), now);

@@ -4,12 +4,13 @@
 use super::super::desired::Desired;
 use super::super::policy::Policy;
 use super::super::{contest, duration, previous_keys, retry};
-use super::{Notice, clock};
+use super::Notice;
 use crate::api::condition::{
     self, CONSUMERS_MISSING, Condition, EXPIRY_UNCONFIRMED, LEAK_OPEN, PREVIOUS_KEY_IN_USE, ROTATING,
     ROTATION_OVERDUE, SECRET_CONTESTED,
 };
 use crate::api::{EventReason, GatewayApiKeyStatus, Reason, Verdict};
+use crate::plan::time::clock;
 use jiff::Timestamp;
 
 /// What becomes of the old key. `until`: the end of its overlap.

@@ -1,9 +1,10 @@
 //! Messages about a resource that is being deleted.
 
 use super::super::deletion::{Left, LeftWhy};
-use super::{Notice, clock, some};
+use super::{Notice, some};
 use crate::api::rotation::DeletionPolicy;
 use crate::api::{EventReason, GatewayApiKeyStatus, Reason, Verdict};
+use crate::plan::time::clock;
 use jiff::Timestamp;
 
 /// The event when a GatewayApiKey is deleted. `revoked`: a key of it was revoked.

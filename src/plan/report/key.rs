@@ -8,8 +8,9 @@ use super::super::fault::Fault;
 use super::super::listing::KeyId;
 use super::super::requests::Cause;
 use super::super::{drift, duration, money};
-use super::{Notice, clock, some};
+use super::{Notice, some};
 use crate::api::{EventReason, GatewayApiKeyStatus, Reason, Verdict};
+use crate::plan::time::clock;
 use jiff::{SignedDuration, Timestamp};
 pub use resting::resting;
 

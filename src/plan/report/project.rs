@@ -1,8 +1,9 @@
 //! Messages about `ProjectSettings`.
 
 use super::super::project::paths;
-use super::{Notice, clock};
+use super::Notice;
 use crate::api::{EventReason, Reason, Verdict};
+use crate::plan::time::clock;
 use jiff::Timestamp;
 
 /// `spec.suspend`.

@@ -2,8 +2,9 @@
 
 use super::super::fault::Fault;
 use super::super::provider_key::ProviderKeyWhy as Why;
-use super::{Notice, clock};
+use super::Notice;
 use crate::api::{EventReason, Reason, Verdict};
+use crate::plan::time::clock;
 use jiff::Timestamp;
 
 /// The verdict when nothing is left to do. `left`: earlier provider keys that the vendor did not delete.

@@ -3,9 +3,16 @@
 use super::super::fault::{Fault, FaultKind};
 use super::super::identity::{AnyToken, TokenKind, TokenRef};
 use super::super::spec_error::SpecError;
-use super::{Notice, clock, on_the_way};
+use super::{Notice, on_the_way};
+use crate::api::condition::{self, EXPIRING_SOON};
 use crate::api::{EventReason, Reason, Verdict};
-use jiff::Timestamp;
+use crate::plan::retry::plus;
+use crate::plan::time::clock;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+/// How long before a declared expiry the warning begins.
+pub const WARN_AHEAD: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// The vendor accepts the token.
 pub fn verified(token: &AnyToken) -> Verdict {
@@ -151,6 +158,27 @@ pub fn unread(spending: Option<&Fault>, balance: Option<&Fault>) -> Option<(Reas
         "{failed}; keys are not affected, and what is said of balance or budgets may be out of date; tried again every spec.usage.interval"
     );
     Some((Reason::UsageUnknown, message))
+}
+
+/// The condition `ExpiringSoon`, if the token declares an expiry, and when to update it.
+pub fn expiry(token: &AnyToken, now: Timestamp) -> Option<(Condition, Option<Timestamp>)> {
+    let at = token.spec().expires_at?;
+    let warn_from = plus(at, -WARN_AHEAD);
+    let shown = clock(at);
+    let hint = format!(
+        "create a new one in the vendor's console, put it into {} and move spec.expiresAt",
+        crate::plan::token::place(token)
+    );
+    let make = |status, reason, message: String| {
+        condition::condition(EXPIRING_SOON, status, reason, &message, token.meta().generation)
+    };
+    Some(if now >= at {
+        (make(true, Reason::Expired, format!("the token expired at {shown} by spec.expiresAt; {hint}")), None)
+    } else if now >= warn_from {
+        (make(true, Reason::ExpiryNear, format!("the token expires at {shown}; {hint}")), Some(at))
+    } else {
+        (make(false, Reason::ExpiryFar, format!("the token expires at {shown}")), Some(warn_from))
+    })
 }
 
 #[cfg(test)]

@@ -6,13 +6,12 @@ use crate::api;
 use crate::cluster::object;
 use crate::gateway::account::Listing;
 use crate::plan::capability::Ability;
-use crate::plan::contest::{self, Mends};
 use crate::plan::desired::Desired;
-use crate::plan::facts::{Confirmed, Facts, Record, Target};
+use crate::plan::facts::{Confirmed, Facts, Mends, Record, Target};
 use crate::plan::naming::Serial;
 use crate::plan::requests::RotationRequests;
 use crate::plan::sighting::Sighting;
-use crate::plan::{hash, issuance};
+use crate::plan::{contest, hash};
 use crate::protocol::ports::VendorPort;
 use crate::protocol::secret::Expected;
 
@@ -125,7 +124,7 @@ impl<P: KeyPorts> KeyPass<P> {
             facts.record = Record { missing_since: facts.record.missing_since, ..Record::from(&status) };
         }
         facts.doubted = self.doubted(&facts, latest.as_deref());
-        let lost = issuance::is_lost(&facts);
+        let lost = contest::is_lost(&facts);
         facts.lost_since = self.ports.remember(&self.uid, |it| it.saw_secret(lost, facts.now));
         let state = contest::state(&facts).to_owned();
         facts.mended = self.ports.remember(&self.uid, |it| it.mends(&state, facts.now));

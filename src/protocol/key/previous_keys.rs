@@ -14,6 +14,7 @@ use crate::plan::listing::{KeyId, Listed};
 use crate::plan::naming::{Identity, Serial};
 use crate::plan::report::{self, Notice};
 use crate::plan::requests::Cause;
+use crate::plan::time;
 use crate::plan::{retry, succession};
 use crate::protocol::key::ports::KeyPorts;
 use crate::protocol::ports::{Measure, VendorPort};
@@ -79,7 +80,7 @@ impl<P: KeyPorts> KeyPass<P> {
     /// The served key is missing from a listing: records that; a second listing decides.
     pub(super) async fn miss(&mut self, act: &Act<'_, P::Vendor>, id: &KeyId) -> Result<Done, Error> {
         let mut status = self.status();
-        let now = report::to_the_second(self.ports.now());
+        let now = time::to_the_second(self.ports.now());
         status.missing_since = Some(now);
         let verdict = report::key::key_missing(id, now).still_ready(act.facts.doubted && act.facts.serves());
         let pass = self.publish(status, &verdict).await?;
@@ -185,7 +186,7 @@ impl<P: KeyPorts> KeyPass<P> {
         let now = self.ports.now();
         let mut status = self.status();
         for key in status.previous.iter_mut().filter(|key| key.id == id.0) {
-            key.disabled_at = (!on).then_some(report::to_the_second(now));
+            key.disabled_at = (!on).then_some(time::to_the_second(now));
         }
         let pass = self.tell_of_previous(status, act, decision).await?;
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Taken })

@@ -20,6 +20,7 @@ use crate::plan::report::budget::{Evidence, Purse};
 use crate::plan::report::key::{Found, Scene};
 use crate::plan::report::{self, conditions};
 use crate::plan::spec_error::SpecError;
+use crate::plan::time;
 use crate::plan::{retry, succession};
 use crate::protocol;
 use crate::protocol::key::ports::KeyPorts;
@@ -147,7 +148,7 @@ impl<P: KeyPorts> KeyPass<P> {
             let id = status.id.as_deref();
             status.usage = Some(spent.told(&self.identity, id, capabilities.budget.currency));
             let used = spent.of(&self.identity, id).last_used_at;
-            status.last_used_at = report::to_the_hour(status.last_used_at, used);
+            status.last_used_at = time::to_the_hour(status.last_used_at, used);
         }
         let seen = seen(facts);
         let unread = spent.is_none() && seen.as_ref().is_none_or(|key| key.remaining.is_none());
@@ -467,5 +468,5 @@ pub(super) fn show(status: &mut GatewayApiKeyStatus, seen: &Listed, desired: &De
     if !seen.unread_expiry() {
         status.expires_at = expiry::recorded(status.created_at, seen.expires_at, desired);
     }
-    status.last_used_at = report::to_the_hour(status.last_used_at, seen.last_used_at);
+    status.last_used_at = time::to_the_hour(status.last_used_at, seen.last_used_at);
 }

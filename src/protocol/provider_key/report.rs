@@ -9,6 +9,7 @@ use crate::plan::naming::Serial;
 use crate::plan::provider_key::{ProviderKeyDecision, ProviderKeyWhy as Why};
 use crate::plan::report;
 use crate::plan::retry;
+use crate::plan::time;
 use crate::protocol::ports::Measure;
 use crate::protocol::provider_key::ports::ProviderKeyPorts;
 use crate::protocol::{self, Error, Pass, stale_or};
@@ -20,7 +21,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         decision: &ProviderKeyDecision,
         until: Option<Timestamp>,
     ) -> Result<Pass, Error> {
-        let shown = until.map(report::clock).unwrap_or_default();
+        let shown = until.map(time::clock).unwrap_or_default();
         let verdict = match decision.why {
             Why::Fresh => return self.settle(&self.at_rest()).await,
             Why::AnswerLost => {

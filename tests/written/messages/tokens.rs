@@ -93,7 +93,7 @@ fn conditions(book: &mut Book) {
         let token = console_token(json!({
             "secretRef": {"name": "edgee-console", "key": "token"}, "expiresAt": at_expiry,
         }));
-        book.condition(&token::expiry(&token, at(0)).unwrap().0);
+        book.condition(&words::expiry(&token, at(0)).unwrap().0);
     }
     for (low, reason) in [(true, Reason::BalanceLow), (false, Reason::BalanceFine)] {
         let message = words::balance(low, "20", "EUR");
@@ -129,7 +129,7 @@ pub fn events(book: &mut Book) {
     let token = console_token(json!({
         "secretRef": {"name": "edgee-console", "key": "token"}, "expiresAt": "2026-12-05T00:00:00Z",
     }));
-    let expiring = token::expiry(&token, at(0)).unwrap().0;
+    let expiring = words::expiry(&token, at(0)).unwrap().0;
     book.event(&Notice::warning(EventReason::ExpiringSoon, expiring.message));
 }
 

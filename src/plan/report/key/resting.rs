@@ -4,7 +4,7 @@ use super::{Found, Scene};
 use crate::api::{Reason, Verdict};
 use crate::plan::decision::{Decision, Step, Why};
 use crate::plan::drift;
-use crate::plan::report::clock;
+use crate::plan::time::clock;
 
 /// The verdict if the decision is to rest.
 pub fn resting(decision: &Decision, scene: &Scene<'_>) -> Option<Verdict> {

@@ -4,12 +4,12 @@
 //! A replica that loses the lease becomes a candidate again instead of exiting, so its caches stay warm. Work that it
 //! started may go on for a moment. That is safe, because correctness does not depend on leadership.
 
-use super::clock::Clock;
-use super::liveness::Liveness;
-use super::metrics::Metrics;
 use crate::cluster::lease::{Claim, LeaseClient, LeaseView, Rival, Seen};
 use crate::cluster::{brief, is_conflict, is_forbidden, is_missing};
 use crate::plan::leadership::{Facts, Role, Step, Times, Why, decide};
+use crate::runtime::clock::Clock;
+use crate::runtime::liveness::Liveness;
+use crate::runtime::metrics::Metrics;
 use futures::StreamExt;
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::ObjectReference;

@@ -1,5 +1,7 @@
 //! Parsers for flag values. A mistyped value ends with exit code 2 and a message that says what to write.
 
+pub mod network;
+
 use crate::output::WrongFlag;
 use crate::plan::duration;
 use crate::plan::selector;

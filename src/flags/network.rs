@@ -1,7 +1,7 @@
 //! How the network leads to vendors: flags that the operator and the commands share. Nothing of it is read from the
 //! variables that other programs use, such as `HTTPS_PROXY`.
 
-use super::flags;
+use crate::flags;
 use crate::gateway::authorities::Authorities;
 use crate::gateway::transport::{Https, HttpsProxy, Network};
 use crate::output::{Failure, WrongFlag};
