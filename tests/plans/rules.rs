@@ -1,8 +1,9 @@
 //! The invariants of the world of the histories.
 
 use super::class::Class;
-use super::cluster::{FOREIGN, MAX_PREVIOUS, Object, Stored, mark};
+use super::cluster::{FOREIGN, MAX_PREVIOUS, NAME, Object, Stored, UID, mark};
 use super::world::World;
+use crate::support::invariants::{self, Serving};
 use jiff::SignedDuration;
 use keysmith::api::rotation::DeletionPolicy;
 use keysmith::plan::claim::Purpose;
@@ -37,17 +38,15 @@ impl World {
 
     /// A create call has a claim, and is the only one of its serial.
     pub fn check_mint(&mut self, serial: Serial) {
-        let sent = self.sent.entry(serial).or_default();
-        *sent += 1;
-        if *sent > 1 && !self.forgotten.contains(&serial) {
-            self.break_rule(|| format!("serial {serial} was sent twice"));
+        self.sent.insert(serial);
+        let claims = self.versions.iter().flatten().filter_map(|object| object.claim());
+        for claim in claims.filter(|it| it.purpose == Purpose::Create) {
+            self.creations.claim(UID, claim.serial.0);
         }
-        let claimed = self
-            .versions
-            .iter()
-            .flatten()
-            .filter_map(|object| object.claim())
-            .any(|claim| claim.serial == serial && claim.purpose == Purpose::Create);
+        let sent = self.creations.send(Some((UID, serial.0)), NAME);
+        if !self.forgotten.contains(&serial) {
+            self.must(sent);
+        }
         let cause = self.live().and_then(|live| live.claim()).and_then(|claim| claim.cause);
         let served = self.live().and_then(|live| live.status.serial).map(Serial);
         let stands = self.secret.as_ref().and_then(Stored::standing).is_some_and(|it| Some(it) == served);
@@ -60,9 +59,7 @@ impl World {
         if asked_in_vain {
             self.break_rule(|| "a key was made whose Secret is refused".into());
         }
-        if !claimed {
-            self.break_rule(|| format!("serial {serial} was sent without a claim"));
-        }
+        self.must(self.creations.was_claimed(UID, serial.0));
     }
 
     /// A vendor that shows a secret once is never asked to reveal it.
@@ -152,15 +149,18 @@ impl World {
         let Some(id) = self.secret.as_ref().filter(|secret| secret.ours()).and_then(Stored::data) else {
             return;
         };
-        let excused = self.tampered || self.excused.contains(&id) || self.leaked.contains(&id);
-        let Some(key) = self.vendor.keys.iter().find(|key| key.id == id && self.ready && !excused) else {
+        let Some(key) = self.vendor.keys.iter().find(|key| key.id == id) else {
             return;
         };
         let expired = key.was().expires_at.is_some_and(|at| at <= self.now);
         let works = key.now().is_some_and(|key| self.switched_off || key.shown.active != Some(false));
-        if !works && !expired {
-            self.break_rule(|| format!("the Secret holds {id}, which does not work"));
-        }
+        let serving = Serving {
+            works: Some(works || expired),
+            unpromised: !self.ready,
+            ended: self.tampered || self.excused.contains(&id),
+            leaked: self.leaked.contains(&id),
+        };
+        self.must(invariants::served_key_works(NAME, serving));
     }
 
     /// A served key is revoked or switched off only after another one is served and the overlap is over.
@@ -205,10 +205,7 @@ impl World {
         let works = |key: &&Listed| key.expires_at.is_none_or(|at| at > self.now);
         let count = self.vendor.live(&mark).filter(minted).filter(works).count();
         let previous = live.map_or(0, |live| live.status.previous.len());
-        if count > 2 + previous + self.faults {
-            let faults = self.faults;
-            self.break_rule(|| format!("{count} keys, {previous} previous ones, after {faults} faults"));
-        }
+        self.must(invariants::live_keys_are_excusable(NAME, count, (previous, self.faults)));
     }
 
     /// Whether a key may outlive its resource.

@@ -1,9 +1,10 @@
 //! The world of the histories: Kubernetes, the vendor, a clock, and the invariants.
 
 use super::class::Class;
-use super::cluster::{ENTRY, Object, Spec, Stored, digest, mark};
+use super::cluster::{ENTRY, NAME, Object, Spec, Stored, digest, mark};
 use super::fate::Fate;
 use super::vendor::{Request, Vendor, fault};
+use crate::support::invariants::{self, Creations, Verdict};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
 use keysmith::gateway::account::Listing;
@@ -16,7 +17,7 @@ use keysmith::plan::retry::plus;
 use keysmith::protocol::memory::Remembered;
 use kube::core::Status;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -121,7 +122,9 @@ pub struct World {
     /// The lag of the next listing.
     pub roll: u16,
     pub version: u64,
-    pub sent: BTreeMap<Serial, u32>,
+    pub sent: BTreeSet<Serial>,
+    /// Claims and create calls.
+    pub creations: Creations,
     /// Serials whose only record a user removed; they may be used again, which cannot be prevented.
     pub forgotten: BTreeSet<Serial>,
     /// Whether users removed a claim or wrote into the Secret's annotations, or the Secret was missing for a while:
@@ -176,7 +179,8 @@ impl World {
             fate: Fate::Fine,
             roll: 0,
             version: 0,
-            sent: BTreeMap::new(),
+            sent: BTreeSet::new(),
+            creations: Creations::default(),
             forgotten: BTreeSet::new(),
             tampered: false,
             planted: false,
@@ -213,6 +217,13 @@ impl World {
             let text = rule();
             self.note(|| format!("!!! {text}"));
             self.broken = Some(text);
+        }
+    }
+
+    /// A rule that every world has.
+    pub fn must(&mut self, verdict: Verdict) {
+        if let Err(wrong) = verdict {
+            self.break_rule(|| wrong);
         }
     }
 
@@ -381,7 +392,8 @@ impl World {
             let admitted = world.admit(read, offered.clone());
             let present = world.secret.as_ref().filter(|_| admitted.is_ok());
             // Users can write any serial; a write of an operator outranks whatever it finds.
-            let back = present.is_some_and(|old| offered.newest() < old.newest());
+            let newest = |it: &Stored| it.newest().map_or(0, |serial| serial.0);
+            let serials = (present.map_or(0, newest), newest(&offered));
             let stays = world.live().is_some_and(|live| !live.deleting);
             let dead = stays
                 && !world.planted
@@ -389,7 +401,7 @@ impl World {
                 && present.is_some_and(|old| old.data() != offered.data())
                 && offered.data().as_ref().is_some_and(|id| world.revoked.contains(id));
             // An operator that knows of fewer calls than were sent since must not change the key that a Secret serves.
-            let sent = world.sent.keys().max().copied();
+            let sent = world.sent.last().copied();
             let behind = !world.tampered
                 && offered.fence() < sent
                 && present.is_some_and(|old| old.data() != offered.data());
@@ -403,9 +415,7 @@ impl World {
             if behind {
                 world.break_rule(|| format!("{sent:?} was sent before this was written: {secret:?}"));
             }
-            if back {
-                world.break_rule(|| format!("the Secret went back: {secret:?}"));
-            }
+            world.must(invariants::serial_does_not_fall(NAME, serials));
             if foreign {
                 world.break_rule(|| "a foreign Secret was written".into());
             }

@@ -201,7 +201,7 @@ pub fn serial_does_not_fall(secret: &str, (before, now): (u64, u64)) -> Verdict 
 
 /// At every create call: a serial is claimed before it is sent, and sent at most once. An owner is any value that
 /// identifies the resource.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Creations {
     claimed: BTreeSet<(String, u64)>,
     sent: BTreeMap<(String, u64), usize>,
