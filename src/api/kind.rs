@@ -5,6 +5,8 @@ use super::{
     ClusterConsoleToken, ClusterConsoleTokenSpec, ConsoleToken, ConsoleTokenSpec, GatewayApiKey,
     ProjectSettings, ProviderKey,
 };
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 /// Passes the list of all kinds to a macro, each with its name for stores and queues: `with_kinds!([then])` is
 /// `then! { tokens: ConsoleToken, … }`. CRDs, stores, watches, queues, controllers and inventories are derived from
@@ -53,6 +55,24 @@ pub trait Kind {
 
     /// Whether its passes read a Secret.
     const READS_SECRETS: bool = true;
+
+    /// The conditions in its status.
+    fn conditions(&self) -> &[Condition];
+
+    /// When its key or token expires.
+    fn expires_at(&self) -> Option<Timestamp> {
+        None
+    }
+
+    /// When its key is to be replaced.
+    fn next_rotation(&self) -> Option<Timestamp> {
+        None
+    }
+
+    /// Number of previous keys that are not revoked yet.
+    fn previous_keys(&self) -> usize {
+        0
+    }
 
     /// Serial of its key at the vendor, for logs.
     fn key_serial(&self) -> Option<u64> {
@@ -122,6 +142,14 @@ names_token!(GatewayApiKey ProjectSettings ProviderKey);
 impl Kind for ConsoleToken {
     const HAS_KEYS: bool = true;
 
+    fn conditions(&self) -> &[Condition] {
+        self.status.as_ref().map_or(&[], |it| &it.conditions)
+    }
+
+    fn expires_at(&self) -> Option<Timestamp> {
+        self.spec.expires_at
+    }
+
     /// The Secret of a minted token belongs to the GatewayApiKey that holds the token's key.
     const READS_SECRETS_OF_OURS: bool = true;
 
@@ -134,6 +162,14 @@ impl Kind for ConsoleToken {
 impl Kind for ClusterConsoleToken {
     const READS_SECRETS_OF_OURS: bool = true;
 
+    fn conditions(&self) -> &[Condition] {
+        self.status.as_ref().map_or(&[], |it| &it.conditions)
+    }
+
+    fn expires_at(&self) -> Option<Timestamp> {
+        self.spec.token.expires_at
+    }
+
     fn reads_secret(&self) -> Option<&str> {
         Some(self.spec.token.secret_name())
     }
@@ -143,6 +179,22 @@ impl Kind for GatewayApiKey {
     const HAS_KEYS: bool = true;
     const MANY: bool = true;
     const NEEDS_TOKEN_TO_END: bool = true;
+
+    fn conditions(&self) -> &[Condition] {
+        self.status.as_ref().map_or(&[], |it| &it.conditions)
+    }
+
+    fn expires_at(&self) -> Option<Timestamp> {
+        self.status.as_ref()?.expires_at
+    }
+
+    fn next_rotation(&self) -> Option<Timestamp> {
+        self.status.as_ref()?.next_rotation_time
+    }
+
+    fn previous_keys(&self) -> usize {
+        self.status.as_ref().map_or(0, |it| it.previous.len())
+    }
 
     fn key_serial(&self) -> Option<u64> {
         self.status.as_ref()?.serial
@@ -161,6 +213,10 @@ impl Kind for GatewayApiKey {
 impl Kind for ProjectSettings {
     const READS_SECRETS: bool = false;
 
+    fn conditions(&self) -> &[Condition] {
+        self.status.as_ref().map_or(&[], |it| &it.conditions)
+    }
+
     fn works_with(&self) -> Option<&ConsoleTokenRef> {
         Some(self.console_token_ref())
     }
@@ -168,6 +224,10 @@ impl Kind for ProjectSettings {
 
 impl Kind for ProviderKey {
     const NEEDS_TOKEN_TO_END: bool = true;
+
+    fn conditions(&self) -> &[Condition] {
+        self.status.as_ref().map_or(&[], |it| &it.conditions)
+    }
 
     fn key_serial(&self) -> Option<u64> {
         self.status.as_ref()?.serial

@@ -5,7 +5,9 @@ pub mod cel;
 pub mod schema;
 
 use super::manifests::{self, Document, Manifests, definition};
-use crate::api::{ClusterConsoleToken, ConsoleToken, GatewayApiKey, ProjectSettings, ProviderKey};
+use crate::api::kind::for_each_kind;
+use crate::api::{GatewayApiKey, ProjectSettings};
+use crate::cluster::object::Managed;
 use crate::columns::printable;
 use crate::gateway::{Driver, Vendors};
 use crate::output::{Failure, WrongFlag, print, tell};
@@ -97,14 +99,11 @@ fn check(
 
 /// Whether the operator can read a resource that the schema admits.
 fn decodes(kind: &str, value: &serde_json::Value) -> bool {
-    match kind {
-        "ConsoleToken" => read::<ConsoleToken>(value).is_ok(),
-        "ClusterConsoleToken" => read::<ClusterConsoleToken>(value).is_ok(),
-        "GatewayApiKey" => read::<GatewayApiKey>(value).is_ok(),
-        "ProjectSettings" => read::<ProjectSettings>(value).is_ok(),
-        "ProviderKey" => read::<ProviderKey>(value).is_ok(),
-        _ => true,
-    }
+    let mut decoded = true;
+    for_each_kind!(K => if K::KIND == kind {
+        decoded = read::<K>(value).is_ok();
+    });
+    decoded
 }
 
 /// What the operator refuses, by the kind.

@@ -2,8 +2,8 @@
 
 use super::Subject;
 use super::context::Process;
-use super::kinds::Stores;
-use crate::cluster::object::Managed;
+use super::kinds::{Listed, Stores};
+use crate::api::kind::for_each_kind;
 use crate::gateway::account::Account;
 use crate::plan::identity::TokenRef;
 use crate::plan::turns::Lane;
@@ -21,70 +21,23 @@ impl Exported {
     }
 }
 
-/// A resource without anything of its kind.
-fn plain<K: Managed>(object: &K) -> Resource<'_> {
-    let meta = object.meta();
-    Resource {
-        kind: K::KIND,
-        namespace: meta.namespace.as_deref().unwrap_or_default(),
-        name: meta.name.as_deref().unwrap_or_default(),
-        conditions: &[],
-        deleting: meta.deletion_timestamp.is_some(),
-        expires_at: None,
-        next_rotation: None,
-        previous: 0,
-    }
-}
-
-/// Whether the metrics of this operator show an object: another shard or class shows its own.
-fn shows<K: Subject>(process: &Process, stores: &Stores, object: &K) -> bool {
-    process.works_for(stores, object)
-}
-
-fn keys(process: &Process, stores: &Stores, visit: &mut dyn FnMut(Resource<'_>)) {
-    stores.keys.each(|key| {
-        if !shows(process, stores, key.as_ref()) {
+/// Shows every object of a kind that this operator works for: another shard or class shows its own.
+fn each<K: Listed + Subject>(process: &Process, stores: &Stores, visit: &mut dyn FnMut(Resource<'_>)) {
+    K::cache(stores).each(|object| {
+        if !process.works_for(stores, object.as_ref()) {
             return;
         }
-        let status = key.status.as_ref();
+        let meta = object.meta();
         visit(Resource {
-            conditions: status.map_or(&[], |it| &it.conditions),
-            expires_at: status.and_then(|it| it.expires_at),
-            next_rotation: status.and_then(|it| it.next_rotation_time),
-            previous: status.map_or(0, |it| it.previous.len()),
-            ..plain(key.as_ref())
+            kind: K::KIND,
+            namespace: meta.namespace.as_deref().unwrap_or_default(),
+            name: meta.name.as_deref().unwrap_or_default(),
+            conditions: object.conditions(),
+            deleting: meta.deletion_timestamp.is_some(),
+            expires_at: object.expires_at(),
+            next_rotation: object.next_rotation(),
+            previous: object.previous_keys(),
         });
-    });
-}
-
-fn others(process: &Process, stores: &Stores, visit: &mut dyn FnMut(Resource<'_>)) {
-    stores.provider_keys.each(|key| {
-        if !shows(process, stores, key.as_ref()) {
-            return;
-        }
-        let conditions = key.status.as_ref().map_or(&[][..], |it| &it.conditions);
-        visit(Resource { conditions, ..plain(key.as_ref()) });
-    });
-    stores.projects.each(|settings| {
-        if !shows(process, stores, settings.as_ref()) {
-            return;
-        }
-        let conditions = settings.status.as_ref().map_or(&[][..], |it| &it.conditions);
-        visit(Resource { conditions, ..plain(settings.as_ref()) });
-    });
-    stores.tokens.each(|token| {
-        if !shows(process, stores, token.as_ref()) {
-            return;
-        }
-        let conditions = token.status.as_ref().map_or(&[][..], |it| &it.conditions);
-        visit(Resource { conditions, expires_at: token.spec.expires_at, ..plain(token.as_ref()) });
-    });
-    stores.cluster_tokens.each(|token| {
-        if !shows(process, stores, token.as_ref()) {
-            return;
-        }
-        let conditions = token.status.as_ref().map_or(&[][..], |it| &it.conditions);
-        visit(Resource { conditions, expires_at: token.spec.token.expires_at, ..plain(token.as_ref()) });
     });
 }
 
@@ -92,8 +45,7 @@ impl Source for Exported {
     fn each_resource(&self, visit: &mut dyn FnMut(Resource<'_>)) {
         let Some(process) = self.0.upgrade() else { return };
         for stores in &process.everywhere {
-            keys(&process, stores, visit);
-            others(&process, stores, visit);
+            for_each_kind!(K => each::<K>(&process, stores, visit));
         }
     }
 

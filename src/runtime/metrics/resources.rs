@@ -258,3 +258,17 @@ impl Collector for Resources {
         self.tokens(&mut family)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::CONDITIONS;
+    use crate::api;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_kind_has_a_metric_of_its_conditions() {
+        let kinds: BTreeSet<_> = api::crds().into_iter().map(|crd| crd.spec.names.kind).collect();
+        let shown = CONDITIONS.iter().flat_map(|(_, kinds, _)| *kinds).map(|kind| (*kind).to_owned());
+        assert_eq!(shown.collect::<BTreeSet<_>>(), kinds);
+    }
+}
