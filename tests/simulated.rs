@@ -217,6 +217,7 @@ mod refused_elsewhere {
 
 mod tenancy {
     tell_at!(edgee Edgee tenancy: a_shared_token_serves_the_namespaces_that_it_allows,
+        a_token_is_not_kept_for_keys_of_the_shared_token_of_the_same_name,
         a_namespace_that_is_not_allowed_any_more_keeps_its_key_and_gets_nothing_new,
         a_key_that_leaked_is_revoked_although_nothing_new_is_permitted,
         budgets_of_a_namespace_add_up_to_at_most_its_limit,

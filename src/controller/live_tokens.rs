@@ -34,7 +34,7 @@ use crate::protocol::console_token::ports::{
 use crate::protocol::ports::{Ports, TokenState};
 use jiff::{SignedDuration, Timestamp};
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
-use kube::core::PartialObjectMeta;
+use kube::core::DeserializeGuard;
 use kube::{Api, Resource, ResourceExt};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -163,17 +163,19 @@ impl Live {
         }
     }
 
-    /// The field selector knows only the token's name. If tokens of several kinds have that name, the token is kept
-    /// for too many dependents rather than for too few.
+    /// The objects that name the token. The field selector knows only its name, which a token of the other kind may have as
+    /// well. An object that cannot be decoded counts as one that names it.
     async fn naming<K: Managed>(&self, token: &TokenRef) -> kube::Result<Vec<String>> {
         let params = ListParams::default().fields(&format!("spec.consoleTokenRef.name={}", token.name));
-        let objects: Api<PartialObjectMeta<K>> = object::within(&self.0.client, token.namespace.as_deref());
+        let objects: Api<DeserializeGuard<K>> = object::within(&self.0.client, token.namespace.as_deref());
         let found = objects.list(&params).await?;
-        let shown = |it: &PartialObjectMeta<K>| match it.namespace().filter(|_| token.namespace.is_none()) {
+        let names_it =
+            |it: &&DeserializeGuard<K>| it.0.as_ref().map_or(true, |object| object.is_made_with(token));
+        let shown = |it: &DeserializeGuard<K>| match it.namespace().filter(|_| token.namespace.is_none()) {
             Some(namespace) => format!("{} {namespace}/{}", K::KIND, it.name_any()),
             None => format!("{} {}", K::KIND, it.name_any()),
         };
-        Ok(found.iter().map(shown).collect())
+        Ok(found.iter().filter(names_it).map(shown).collect())
     }
 }
 

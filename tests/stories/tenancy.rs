@@ -51,6 +51,32 @@ async fn limit(world: &World, limits: Value) {
     world.edit(SHARED, "edgee", json!({"spec": {"limits": limits}})).await.unwrap();
 }
 
+/// A ConsoleToken of a namespace is not needed by keys of the ClusterConsoleToken of the same name.
+pub async fn a_token_is_not_kept_for_keys_of_the_shared_token_of_the_same_name(world: &mut World) {
+    platform(world).await;
+    label(world, "team-a", Some("gold")).await;
+    share(world, json!({})).await;
+    within(world, "team-a", async |world| {
+        world.write_secret("edgee-console", &[("token", TOKEN)]).await;
+        world.create("ConsoleToken", "edgee", world.token_spec()).await;
+        world.ready("ConsoleToken", "edgee").await;
+        world.create("GatewayApiKey", "checkout", shared(json!({}))).await;
+        world.create("GatewayApiKey", "own", key_spec(json!({}))).await;
+        for key in ["checkout", "own"] {
+            world.ready("GatewayApiKey", key).await;
+        }
+        world.delete("ConsoleToken", "edgee").await;
+        world.pass(Duration::from_secs(60), Duration::ZERO).await;
+        let (_, _, said) = world.condition("ConsoleToken", "edgee", "Ready").await.unwrap();
+        assert!(said.contains("GatewayApiKey own") && !said.contains("checkout"), "{said}");
+        world.delete("GatewayApiKey", "own").await;
+        world.gone("GatewayApiKey", "own").await;
+        world.gone("ConsoleToken", "edgee").await;
+        world.ready("GatewayApiKey", "checkout").await;
+    })
+    .await;
+}
+
 pub async fn a_shared_token_serves_the_namespaces_that_it_allows(world: &mut World) {
     platform(world).await;
     label(world, "team-a", Some("gold")).await;
