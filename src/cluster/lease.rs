@@ -26,19 +26,19 @@ pub enum LeaseView {
     /// There is no such Lease.
     Absent,
     /// The Lease.
-    Present(Seen),
+    Present(Box<Seen>),
 }
 
 impl LeaseView {
     /// A Lease that was read, or its absence.
     pub fn of(lease: Option<Seen>) -> Self {
-        lease.map_or(Self::Absent, Self::Present)
+        lease.map_or(Self::Absent, |seen| Self::Present(Box::new(seen)))
     }
 
     /// The Lease, if there is one.
     pub fn lease(self) -> Option<Seen> {
         match self {
-            Self::Present(seen) => Some(seen),
+            Self::Present(seen) => Some(*seen),
             Self::Unknown | Self::Absent => None,
         }
     }

@@ -219,7 +219,7 @@ impl Candidate {
         let seen = match &sight.seen {
             LeaseView::Unknown => return Step::Wait(self.election.times.retry),
             LeaseView::Absent => None,
-            LeaseView::Present(seen) => Some(seen),
+            LeaseView::Present(seen) => Some(seen.as_ref()),
         };
         let role = Role::Candidate { silent: since(sight.changed), failed: sight.failed.map(since) };
         self.decide(seen, role)
@@ -255,7 +255,7 @@ impl Candidate {
     async fn try_acquire(&self, sight: &mut Knowledge) -> Option<Held> {
         let sent = Instant::now();
         let seen = match &sight.seen {
-            LeaseView::Present(seen) => Some(seen),
+            LeaseView::Present(seen) => Some(seen.as_ref()),
             LeaseView::Unknown | LeaseView::Absent => None,
         };
         match timeout(self.patience(), self.write(seen, Some(&self.election.identity))).await {

@@ -121,7 +121,7 @@ pub async fn measure(size: usize) -> Moments {
     found.rotation = rotations(&stage).await;
     labels(&stage, &operator, &mut found).await;
     found.unloaded = new_keys(&stage, NEIGHBOUR, "alone").await;
-    found.beside_poisoned = beside_poisoned(&stage, size).await;
+    found.beside_poisoned = beside_poisoned(&stage, &operator, size).await;
     found.beside_hanging = beside_hanging(&stage).await;
     namespace(&stage, &mut found).await;
     quiet(&operator).await;
@@ -224,13 +224,14 @@ async fn beside_hanging(stage: &Stage) -> Vec<f64> {
 }
 
 /// New keys while another namespace has resources that are refused, one of which is edited all the time.
-async fn beside_poisoned(stage: &Stage, size: usize) -> Vec<f64> {
+async fn beside_poisoned(stage: &Stage, operator: &Process, size: usize) -> Vec<f64> {
     let refused = json!({"template": {"data": {"KEY": "{{ no_such_variable }}"}}});
     stream::iter(0..size)
         .for_each_concurrent(super::stage::CONCURRENCY, async |number| {
             stage.add_key_of(POISONED, &format!("poison-{number}"), json!({"secret": refused})).await;
         })
         .await;
+    quiet(operator).await;
     let keys: Api<GatewayApiKey> = Api::namespaced(stage.client.clone(), &Stage::namespace(POISONED));
     let editing = async {
         for number in 0_u64.. {
@@ -259,9 +260,9 @@ async fn namespace(stage: &Stage, found: &mut Moments) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     found.namespace_s = began.elapsed().as_secs_f64();
-    let state = stage.call(Method::GET, "/_emulator/state", "", None).await;
+    let vendor = stage.call(Method::GET, "/_emulator/state", "", None).await;
     let ids: Vec<_> = keys.iter().filter_map(|it| it.status.as_ref()?.id.clone()).collect();
-    found.namespace_left = ids.iter().filter(|id| mentions(&state, id)).count() as f64;
+    found.namespace_left = ids.iter().filter(|id| mentions(&vendor, id)).count() as f64;
 }
 
 /// Whether a key with that id exists in the state of the emulator.

@@ -393,7 +393,7 @@ impl World {
             let present = world.secret.as_ref().filter(|_| admitted.is_ok());
             // Users can write any serial; a write of an operator outranks whatever it finds.
             let newest = |it: &Stored| it.newest().map_or(0, |serial| serial.0);
-            let serials = (present.map_or(0, newest), newest(&offered));
+            let serials = (present.map_or(0, newest), newest(offered));
             let stays = world.live().is_some_and(|live| !live.deleting);
             let dead = stays
                 && !world.planted

@@ -144,7 +144,8 @@ fn absolute(code: &str, folder: &str, within: &Path) -> String {
     while !module.is_empty() {
         let ups = supers.matches("super::").count();
         let base = &module[..module.len().saturating_sub(ups)];
-        let base: String = base.iter().map(|it| format!("{it}::")).collect();
+        let base: Vec<_> = base.iter().flat_map(|it| [it.as_str(), "::"]).collect();
+        let base = base.concat();
         code = code.replace(&supers, &format!("crate::{base}"));
         supers = supers["super::".len()..].to_owned();
         if supers.is_empty() {
