@@ -119,7 +119,7 @@ pub struct Owner {
 }
 
 /// Every Secret that is added, changed or deleted. What the watch shows of the versions of our Secrets is recorded.
-/// `listed` is cancelled when the first list is complete, or has failed: then Secrets are read by name instead.
+/// `listed` is cancelled when the first list is complete, or is refused: then Secrets are read by name instead.
 pub fn secrets(
     client: &Client,
     namespace: Option<&str>,
@@ -129,7 +129,10 @@ pub fn secrets(
     let api: Api<PartialObjectMeta<Secret>> = object::within(client, namespace);
     let config = watcher::Config::default().page_size(SECRETS_PAGE);
     watcher(api, config).default_backoff().filter_map(move |result| {
-        let ends = matches!(result, Ok(watcher::Event::InitDone) | Err(_));
+        let ends = match &result {
+            Ok(event) => matches!(event, watcher::Event::InitDone),
+            Err(error) => super::needs_a_person(error),
+        };
         let touched = match result {
             Ok(event) => touched(&event, &versions),
             Err(error) => {

@@ -43,7 +43,8 @@ macro_rules! registry {
                 #[doc = concat!("That of every `", stringify!($kind), "`.")]
                 pub $field: CancellationToken,
             )+
-            /// That of the Secrets' versions. It is cancelled as well where they are not known and Secrets are read by name.
+            /// That of the Secrets' versions. It is cancelled as well where they are not known, and Secrets are read by name: where
+            /// Secrets are not watched, their list is refused, or it takes too long.
             pub secrets: CancellationToken,
         }
 
@@ -104,8 +105,8 @@ macro_rules! registry {
 with_kinds!([registry]);
 
 impl Stores {
-    /// Whether the stores of console tokens and of keys are filled, and the versions of Secrets are known; before that,
-    /// absence from a store means nothing, and each pass would read its Secret.
+    /// Whether the stores of console tokens and of keys are filled, and the list of the Secrets' versions has come or will not;
+    /// before that, absence from a store means nothing, and each pass would read its Secret.
     pub fn filled(&self) -> bool {
         let filled = &self.filled;
         [&filled.tokens, &filled.cluster_tokens, &filled.keys, &filled.secrets]

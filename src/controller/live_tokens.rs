@@ -1,6 +1,7 @@
 //! The live adapter for console tokens. As in `live`, no decision is made here.
 
 use super::context::Context;
+use super::kinds::Listed;
 use super::live::Live;
 use super::sweep;
 use super::{Error, Pass, Subject};
@@ -34,7 +35,7 @@ use crate::protocol::console_token::ports::{
 use crate::protocol::ports::{Ports, TokenState};
 use jiff::{SignedDuration, Timestamp};
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
-use kube::core::DeserializeGuard;
+use kube::core::PartialObjectMeta;
 use kube::{Api, Resource, ResourceExt};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -157,25 +158,27 @@ impl TokenSecretPort for Secrets {
 }
 
 impl Live {
-    fn enqueue_all<K: super::kinds::Listed>(&self, token: &TokenRef) {
+    fn enqueue_all<K: Listed>(&self, token: &TokenRef) {
         for object in K::cache(&self.0.stores).made_with(token) {
             self.0.queues.enqueue::<K>(object);
         }
     }
 
     /// The objects that name the token. The field selector knows only its name, which a token of the other kind may have as
-    /// well. An object that cannot be decoded counts as one that names it.
-    async fn naming<K: Managed>(&self, token: &TokenRef) -> kube::Result<Vec<String>> {
+    /// well: what the cache shows to name that one is left out.
+    async fn naming<K: Listed>(&self, token: &TokenRef) -> kube::Result<Vec<String>> {
         let params = ListParams::default().fields(&format!("spec.consoleTokenRef.name={}", token.name));
-        let objects: Api<DeserializeGuard<K>> = object::within(&self.0.client, token.namespace.as_deref());
+        let objects: Api<PartialObjectMeta<K>> = object::within(&self.0.client, token.namespace.as_deref());
         let found = objects.list(&params).await?;
-        let names_it =
-            |it: &&DeserializeGuard<K>| it.0.as_ref().map_or(true, |object| object.is_made_with(token));
-        let shown = |it: &DeserializeGuard<K>| match it.namespace().filter(|_| token.namespace.is_none()) {
+        let names_another = |it: &PartialObjectMeta<K>| {
+            let cached = K::cache(&self.0.stores).find(&object::namespace(it), &it.name_any());
+            cached.is_some_and(|cached| cached.uid() == it.uid() && !cached.is_made_with(token))
+        };
+        let shown = |it: &PartialObjectMeta<K>| match it.namespace().filter(|_| token.namespace.is_none()) {
             Some(namespace) => format!("{} {namespace}/{}", K::KIND, it.name_any()),
             None => format!("{} {}", K::KIND, it.name_any()),
         };
-        Ok(found.iter().filter(names_it).map(shown).collect())
+        Ok(found.iter().filter(|it| !names_another(it)).map(shown).collect())
     }
 }
 

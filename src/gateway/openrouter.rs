@@ -1,4 +1,4 @@
-//! OpenRouter, a hosted gateway, through its management API. Sources: its published OpenAPI document and its pages, as the
+//! OpenRouter, a hosted gateway, through its management API. Sources: its published OpenAPI document and its pages, as
 //! `docs/contracts/openrouter.md` (§) has them; nothing of it was seen at the vendor itself.
 //!
 //! Quirks, each with a test in `tests/openrouter/`, of the program `fast`:

@@ -59,6 +59,9 @@ pub enum Secrets {
     ReadEvery(Duration),
 }
 
+/// How long passes wait for the list of the Secrets' metadata, if it neither comes nor is refused.
+const SECRETS: Duration = Duration::from_secs(60);
+
 /// Starts the tasks that fill the stores of a scope.
 type Following = Box<dyn FnOnce(&Arc<Scope>) -> Vec<BoxFuture<'static, ()>>>;
 
@@ -87,6 +90,7 @@ impl Scope {
     ) -> (Arc<Self>, BoxFuture<'static, ()>) {
         let (stores, following) = watches(client, namespace.as_deref());
         let listed = stores.filled.secrets.clone();
+        let too_late = listed.clone();
         let (versions, touched) = match secrets {
             Secrets::Watched => {
                 let versions = Versions::watched();
@@ -113,6 +117,11 @@ impl Scope {
                         std::future::ready(())
                     }),
                     scope.read_secrets(secrets),
+                    async move {
+                        tokio::time::sleep(SECRETS).await;
+                        too_late.cancel();
+                    },
+                    scope.enqueue_when_filled(),
                     pulse.answers().for_each(|never| async move { match never {} }),
                 );
             }
@@ -131,6 +140,16 @@ impl Scope {
             queues.enqueue_secret(secret.clone());
         }
         (queues, sources)
+    }
+
+    /// A pass before all stores are filled could only put itself off: once they are, every object is enqueued again.
+    async fn enqueue_when_filled(&self) {
+        for filled in self.stores.filled.all() {
+            filled.cancelled_owned().await;
+        }
+        if let Some(queues) = self.queues().clone() {
+            for_each_kind!(K => enqueue_all::<K>(&self.stores, &queues));
+        }
     }
 
     /// One future per store; each ends when its store is filled.

@@ -191,6 +191,14 @@ pub fn announce(status: &mut GatewayApiKeyStatus, ids: &[KeyId], now: Timestamp)
     status.unused.extend(ids.iter().map(|id| UnusedKey { id: id.0.clone(), told_at }));
 }
 
+/// Forgets announced keys that were revoked or that the vendor does not list any more.
+pub fn prune_unused(status: &mut GatewayApiKeyStatus, facts: &super::facts::Facts) {
+    status.unused.retain(|it| !facts.gone.iter().any(|id| id.0 == it.id));
+    if facts.view.is_some() {
+        status.unused.retain(|it| facts.own().any(|own| own.key.id.0 == it.id));
+    }
+}
+
 /// Records what the last listing and read show of the served key, and of previous keys that were missing.
 pub fn shown(status: &mut GatewayApiKeyStatus, facts: &super::facts::Facts) {
     if facts.confirmed != Confirmed::Gone {
@@ -200,10 +208,7 @@ pub fn shown(status: &mut GatewayApiKeyStatus, facts: &super::facts::Facts) {
         let back = facts.own().any(|own| own.key.id.0 == key.id);
         key.missing_since.take_if(|_| back);
     }
-    status.unused.retain(|it| !facts.gone.iter().any(|id| id.0 == it.id));
-    if facts.view.is_some() {
-        status.unused.retain(|it| facts.own().any(|own| own.key.id.0 == it.id));
-    }
+    prune_unused(status, facts);
     // The contest is forgotten once the Secret is no longer in that state.
     let left = status.secret_contest.as_ref().is_some_and(|it| super::contest::stands(facts, it));
     status.secret_contest.take_if(|_| !left);

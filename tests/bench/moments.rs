@@ -64,7 +64,7 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// Figures: name, measured, target, whether the target is at least the figure.
+    /// Figures: name, measured, and the most that it may be.
     fn rows(&self) -> Vec<(&'static str, f64, Option<f64>)> {
         let slowest = |times: &[f64]| median_and_worst(times).1;
         let unloaded = slowest(&self.unloaded);
@@ -107,6 +107,7 @@ impl fmt::Display for Moments {
 
 /// Measures all of it among so many settled keys.
 pub async fn measure(size: usize) -> Moments {
+    assert!(size >= SINGLE, "KEYSMITH_BENCH_MOMENTS: at least {SINGLE}");
     let stage = Stage::set(Duration::ZERO).await;
     let mut found = Moments { keys: size, binary_mb: Stage::binary_mb(), ..Moments::default() };
     for _ in 0..5 {
@@ -114,7 +115,8 @@ pub async fn measure(size: usize) -> Moments {
     }
     // Keys of the accounts with a part of their own come beside these.
     stage.add_tokens(size.max(12 * KEYS_PER_ACCOUNT)).await;
-    let operator = stage.operator(&[]);
+    // No poll falls into a figure.
+    let operator = stage.operator(&["--poll-interval", "1h"]);
     stage.add_keys("key", 0, size).await;
     until_ready(&stage).await;
     quiet(&operator).await;
@@ -123,6 +125,7 @@ pub async fn measure(size: usize) -> Moments {
     found.unloaded = new_keys(&stage, NEIGHBOUR, "alone").await;
     found.beside_poisoned = beside_poisoned(&stage, &operator, size).await;
     found.beside_hanging = beside_hanging(&stage).await;
+    quiet(&operator).await;
     namespace(&stage, &mut found).await;
     quiet(&operator).await;
     operator.stop();

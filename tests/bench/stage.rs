@@ -145,8 +145,7 @@ impl Stage {
 
     /// Starts the operator with its health endpoint at this port; 0 is any.
     pub fn operator_at(&self, port: u16, arguments: &[&str]) -> Process {
-        let chosen = std::env::var_os("KEYSMITH_BENCH_BINARY").map(PathBuf::from);
-        let mut command = Command::new(chosen.unwrap_or_else(binary));
+        let mut command = Command::new(measured());
         let address = format!("127.0.0.1:{port}");
         command.args(["run", "--metrics-address", &address, "--allowed-endpoints", &self.emulator]);
         command.args(arguments).env("KUBECONFIG", &self.kubeconfig).env_remove("KEYSMITH_LOG_LEVEL");
@@ -230,7 +229,7 @@ impl Stage {
 
     /// Size of the binary that is measured, in MB.
     pub fn binary_mb() -> f64 {
-        std::fs::metadata(binary()).expect("the binary").len() as f64 / 1e6
+        std::fs::metadata(measured()).expect("the binary").len() as f64 / 1e6
     }
 
     /// Deletes what the floor client made.
@@ -301,6 +300,11 @@ where
 {
     let api: Api<K> = Api::namespaced(client.clone(), namespace);
     api.create(&PostParams::default(), &object(value)).await.expect("an object is created");
+}
+
+/// The binary that is measured.
+fn measured() -> PathBuf {
+    std::env::var_os("KEYSMITH_BENCH_BINARY").map_or_else(binary, PathBuf::from)
 }
 
 /// The binary that ships, built beside this program.

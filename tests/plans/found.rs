@@ -35,8 +35,8 @@ fn ends_well(events: impl Into<Vec<Event>>) {
     }
 }
 
-/// The listing knows of the change already, and the read comes from a replica that lags: nothing would enqueue the resource
-/// again, because later listings are the same.
+/// The listing knows of the change already, and the read comes from a replica that lags: the pass finds nothing to do, and the
+/// next poll enqueues the resource again, although its listing is the same.
 #[test]
 fn a_key_renamed_in_the_console_that_a_lagging_read_shows_as_it_was_is_looked_at_again() {
     let settled =

@@ -106,8 +106,7 @@ pub async fn a_restart_reads_only_the_secrets_that_somebody_changed(world: &mut 
     assert_eq!(world.vendor_writes().len(), calls, "calls that change something");
 }
 
-/// No pass begins before the list of the Secrets' metadata has come, however long it takes: a pass before that would read the
-/// Secret of each resource. Where the list is refused, Secrets are read by name, and nothing waits for it.
+/// No pass begins before the list of the Secrets' metadata has come: a pass before that would read the Secret of each resource. Where the list is refused, Secrets are read by name, and nothing waits for it.
 pub async fn a_restart_waits_for_the_list_of_secrets_unless_it_is_refused(world: &mut World) {
     world.token().await;
     for name in ["one", "two", "three"] {
@@ -123,14 +122,27 @@ pub async fn a_restart_waits_for_the_list_of_secrets_unless_it_is_refused(world:
     world.stop().await;
     world.cluster().fault(slow.clone());
     world.start().await;
+    let began = world.clock.now();
+    let within = |world: &World, seconds| world.clock.now().duration_since(began).as_secs() <= seconds;
+    world.key("four", json!({})).await;
+    assert!(within(world, 25), "a pass begins as soon as the list is complete");
     world.pass(Duration::from_secs(60), Duration::ZERO).await;
     assert_eq!(["one", "two", "three"].map(|name| world.looks_at_secret(name).0), [0; 3], "reads");
+    // A list that never comes is not waited for.
+    world.stop().await;
+    world.cluster().clear_faults();
+    world.cluster().fault(ClusterRule { effect: ClusterEffect::Hang, ..slow.clone() });
+    world.start().await;
+    let began = world.clock.now();
+    let within = |world: &World, seconds| world.clock.now().duration_since(began).as_secs() <= seconds;
+    world.key("five", json!({})).await;
+    assert!(within(world, 70), "a list that hangs stops nothing");
     world.stop().await;
     world.cluster().clear_faults();
     let refused = ClusterEffect::Status { code: 403, reason: "Forbidden".to_owned() };
     world.cluster().fault(ClusterRule { effect: refused, ..slow });
     world.start().await;
-    world.key("four", json!({})).await;
+    world.key("six", json!({})).await;
 }
 
 pub async fn every_field_reaches_the_vendor(world: &mut World) {

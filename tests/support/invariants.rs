@@ -1,5 +1,5 @@
-//! The invariants of every instant, and those of a world at rest. Each is defined only here; the sweeps, the binary behind
-//! proxies, and the stories check their worlds with them.
+//! The invariants of every instant, and those of a world at rest. Each is defined only here; the histories, the sweeps, the
+//! binary behind proxies, and the stories check their worlds with them.
 //!
 //! Plain data in, `Result<(), String>` out: no client, no clock, no vendor, and nothing else of `tests/support`, so that a
 //! world without any of them (`tests/plans`) can use them as well. Each world builds its own [`Snapshot`].

@@ -123,7 +123,7 @@ fn knows(folder: &str) -> BTreeMap<String, BTreeSet<String>> {
         let found: Vec<_> = found.collect();
         knows.entry(module).or_default().extend(found);
     }
-    for name in ["lib", "main", "emulator"] {
+    for name in ["lib", "main"] {
         knows.remove(name);
     }
     let modules: BTreeSet<_> = knows.keys().cloned().collect();
@@ -168,7 +168,8 @@ fn first_names(list: &str) -> Vec<String> {
             _ => {}
         }
     }
-    names.iter().map(|it| it.trim().split("::").next().unwrap_or_default().to_owned()).collect()
+    let first = |it: &String| it.trim().split([':', ' ']).next().unwrap_or_default().to_owned();
+    names.iter().map(first).collect()
 }
 
 /// The modules of a circle, if there is one.

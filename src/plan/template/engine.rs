@@ -381,7 +381,7 @@ fn quoted(text: &str) -> Option<&str> {
     Some(inner)
 }
 
-/// What is unescaped by a text between quotes.
+/// The text between quotes, without its escapes.
 fn unescaped(inner: &str) -> String {
     let mut text = String::new();
     let mut rest = inner.chars();

@@ -54,6 +54,7 @@ impl<P: KeyPorts> KeyPass<P> {
             Why::NotApplied(_) => return self.wait_with(&verdict, facts).await,
             Why::KeyMissing | Why::AccountDoubted | Why::Contested | Why::SecretImmutable => {
                 let mut status = self.looked();
+                succession::prune_unused(&mut status, facts);
                 succession::refresh(&mut status, facts, desired);
                 let works = match decision.why {
                     Why::AccountDoubted => facts.serves(),
@@ -63,10 +64,15 @@ impl<P: KeyPorts> KeyPass<P> {
             }
             Why::Fresh | Why::LimitExceeded(_) => self.fresh(facts, decision, desired, &verdict).await?,
             Why::Observed => self.observed(facts, desired, &verdict).await?,
-            Why::AnswerLost => self.publish(self.status(), &verdict.still_ready(facts.works())).await?,
+            Why::AnswerLost => {
+                let mut status = self.status();
+                succession::prune_unused(&mut status, facts);
+                self.publish(status, &verdict.still_ready(facts.works())).await?
+            }
             Why::MintingStopped(_) => {
                 // Rotation requests made from now on count as new ones.
                 let mut status = self.looked();
+                succession::prune_unused(&mut status, facts);
                 status.internal.failed_requests_hash = Some(facts.requests.fingerprint());
                 self.publish(status, &verdict.still_ready(facts.works())).await?
             }
