@@ -1,5 +1,5 @@
-//! OpenRouter: its management API, its data plane, and a handle on the state behind both. Sections (§) are those of the
-//! contract of OpenRouter, which was read and not run: a question that it leaves open is a switch.
+//! OpenRouter: its management API, its data plane, and a handle on the state behind both. Sections (§) are those of
+//! `docs/contracts/openrouter.md`, which was read and not run: a question that it leaves open is a switch.
 
 mod byok;
 mod console;

@@ -231,14 +231,14 @@ impl Edgee {
                 return Ok(all);
             };
             if !seen.insert(next.clone()) {
-                return Err(NOWHERE);
+                return Err(NO_CURSOR);
             }
             cursor = Some(next);
         }
     }
 }
 
-const NOWHERE: Fault =
+const NO_CURSOR: Fault =
     Fault::without_effect(FaultKind::Malformed("a listing says there is more, but not where"));
 
 /// The rows of a page and, if there are more, the cursor of the next page.
@@ -259,7 +259,7 @@ fn page(body: Value) -> Result<(Vec<Value>, Option<String>), Fault> {
         Some(Value::String(cursor)) => Some(cursor).filter(|it| !it.is_empty()),
         Some(_) => return Err(entry::malformed(None, "last_key")),
     };
-    let next = if more { Some(cursor.ok_or(NOWHERE)?) } else { None };
+    let next = if more { Some(cursor.ok_or(NO_CURSOR)?) } else { None };
     Ok((rows, next))
 }
 

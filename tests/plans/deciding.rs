@@ -90,7 +90,7 @@ fn a_lost_answer_is_looked_up_in_a_listing_begun_after_the_claim() {
 }
 
 #[test]
-fn a_key_of_the_claimed_serial_is_adopted() {
+fn a_key_of_the_claimed_serial_is_recovered() {
     let facts = Facts {
         view: Some(view(-5, &[(1, listed("one", -90_000)), (2, listed("two", -49))])),
         ..pending(50)
@@ -99,7 +99,7 @@ fn a_key_of_the_claimed_serial_is_adopted() {
 }
 
 #[test]
-fn of_two_keys_of_one_serial_the_lower_id_is_adopted_and_the_other_is_unused() {
+fn of_two_keys_of_one_serial_the_lower_id_is_recovered_and_the_other_is_unused() {
     let both = [(2, listed("two-b", -49)), (2, listed("two-a", -48))];
     let facts = Facts { view: Some(view(-5, &both)), ..pending(50) };
     expect(&facts, Step::Recover(Serial(2), id("two-a")), Why::AnswerLost);

@@ -4,6 +4,7 @@ use super::class::LAG;
 use super::fate::Fate;
 use super::vendor::fault;
 use super::world::Kube;
+use crate::support::invariants::{Creations, Verdict};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use keysmith::api::provider_key::{CredentialsRef, ProviderKeyScope, ProviderKeySpec};
@@ -12,7 +13,6 @@ use keysmith::api::{CLAIM, FINALIZER, ProviderKey, ProviderKeyStatus, RECONCILE_
 use keysmith::plan::claim::{Claim, Purpose};
 use keysmith::plan::fault::Fault;
 use keysmith::plan::listing::KeyId;
-use keysmith::plan::naming::Serial;
 use keysmith::plan::provider_key::{ListedProviderKey, ProviderKeyListing, Wanted};
 use keysmith::plan::retry::plus;
 use keysmith::protocol::memory::Remembered;
@@ -136,7 +136,7 @@ pub struct ProviderWorld {
     pub fate: Fate,
     pub roll: u16,
     pub effects: u64,
-    sent: BTreeSet<Serial>,
+    creations: Creations,
     /// Whether a user removed a claim, so that serials may repeat, or deleted the resource while nothing held it.
     pub stripped: bool,
     pub broken: Option<String>,
@@ -160,7 +160,7 @@ impl ProviderWorld {
             fate: Fate::Fine,
             roll: 0,
             effects: 0,
-            sent: BTreeSet::new(),
+            creations: Creations::default(),
             stripped: false,
             broken: None,
             log: None,
@@ -178,6 +178,12 @@ impl ProviderWorld {
         let now = self.now;
         if let Some(log) = &mut self.log {
             log.push(format!("{now} {}", line()));
+        }
+    }
+
+    fn must(&mut self, verdict: Verdict) {
+        if let Err(wrong) = verdict {
+            self.break_rule(wrong);
         }
     }
 
@@ -266,16 +272,18 @@ impl ProviderWorld {
         match ask {
             Ask::Create { name, .. } => {
                 let serial = mark().serial_in(name).unwrap_or_default();
-                if self.fate != Fate::Fails && !self.sent.insert(serial) && !self.stripped {
-                    self.break_rule(format!("serial {serial} was sent twice"));
+                let claims = self.versions.iter().flatten().filter_map(|it| it.claim());
+                for claim in claims.filter(|it| it.purpose == Purpose::Create) {
+                    self.creations.claim(UID, claim.serial.0);
                 }
-                let claimed = self.versions.iter().flatten().filter_map(|it| it.claim());
-                if !claimed
-                    .into_iter()
-                    .any(|claim| claim.serial == serial && claim.purpose == Purpose::Create)
-                {
-                    self.break_rule(format!("serial {serial} was sent without a claim"));
+                // A call that fails for certain may be sent again.
+                if self.fate != Fate::Fails {
+                    let sent = self.creations.send(Some((UID, serial.0)), name);
+                    if !self.stripped {
+                        self.must(sent);
+                    }
                 }
+                self.must(self.creations.was_claimed(UID, serial.0));
             }
             Ask::Reassign(id, _) | Ask::Remove(id) => {
                 if self.entries.iter().any(|entry| entry.id == *id && !entry.ours) {

@@ -200,7 +200,7 @@ impl<P: KeyPorts> Issue<P> {
     }
 
     /// Fences the Secret against every writer with an older claim. A key that such a writer delivered but did not
-    /// record is adopted instead of replaced.
+    /// record is recorded instead of replaced.
     async fn fence(&self) -> Result<Fenced, Error> {
         let uid = self.key.uid().unwrap_or_default();
         match self.secrets.fence(&uid, &self.desired.secret.name, self.serial).await {

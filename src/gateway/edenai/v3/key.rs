@@ -62,7 +62,7 @@ pub(super) fn listed(read: Read<Key>) -> Option<Listed> {
     let unread_fields = read.unread_fields();
     let Read { entry: key, unread } = read;
     let id = key.id.filter(|_| key.revoked != Some(true))?;
-    // A name without our mark always differs, whatever else is in it.
+    // A name without our mark is read as empty, so that it always counts as drift.
     let human = |name: &str| Mark::parse(name).map_or("", |_| Mark::display_in(name)).to_owned();
     let shown = shown_budget(
         key.active_balance,
