@@ -40,7 +40,7 @@ use report::{Report, Run};
 use stage::{Process, Stage};
 use std::time::{Duration, Instant};
 
-/// Single keys whose time to Ready is measured.
+/// Single keys, one after the other, whose time is measured for one figure.
 const SINGLE_KEYS: usize = 20;
 /// Interval of polls while the cost of a poll is measured, in seconds.
 const POLL: u64 = 10;

@@ -3,7 +3,7 @@
 
 use super::figures::{Requests, cpu, median_and_worst};
 use super::stage::{KEYS_PER_ACCOUNT, Process, Stage, free_port};
-use super::{PATIENCE, is_ready, quiet};
+use super::{PATIENCE, SINGLE_KEYS, is_ready, quiet};
 use futures::{StreamExt, stream};
 use http::Method;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
@@ -15,8 +15,6 @@ use serde_json::{Value, json};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// Keys that are made, rotated or waited for, one after the other, for one figure.
-const SINGLE: usize = 20;
 /// Accounts with a part of their own, each in a namespace of its own: accounts and namespaces have the same last digit.
 const ROTATED: usize = 0;
 const HANGING: usize = 1;
@@ -107,7 +105,7 @@ impl fmt::Display for Moments {
 
 /// Measures all of it among so many settled keys.
 pub async fn measure(size: usize) -> Moments {
-    assert!(size >= SINGLE, "KEYSMITH_BENCH_MOMENTS: at least {SINGLE}");
+    assert!(size >= SINGLE_KEYS, "KEYSMITH_BENCH_MOMENTS: at least {SINGLE_KEYS}");
     let stage = Stage::set(Duration::ZERO).await;
     let mut found = Moments { keys: size, binary_mb: Stage::binary_mb(), ..Moments::default() };
     for _ in 0..5 {
@@ -154,7 +152,7 @@ async fn rotations(stage: &Stage) -> Vec<f64> {
     let secrets: Api<Secret> = Api::namespaced(stage.client.clone(), &namespace);
     let wish = Patch::Merge(json!({"metadata": {"annotations": {ROTATE_REQUESTED: "bench"}}}));
     let mut times = Vec::new();
-    for number in 0..SINGLE {
+    for number in 0..SINGLE_KEYS {
         let name = format!("key-{number}");
         let before = secrets.get(&name).await.expect("a Secret").data;
         let began = Instant::now();
@@ -197,7 +195,7 @@ async fn labels(stage: &Stage, operator: &Process, found: &mut Moments) {
 async fn new_keys(stage: &Stage, account: usize, prefix: &str) -> Vec<f64> {
     let keys: Api<GatewayApiKey> = Api::namespaced(stage.client.clone(), &Stage::namespace(account));
     let mut times = Vec::new();
-    for number in 0..SINGLE {
+    for number in 0..SINGLE_KEYS {
         let (name, began) = (format!("{prefix}-{number}"), Instant::now());
         stage.add_key_of(account, &name, json!({})).await;
         while !is_ready(&keys.get(&name).await.expect("a key")) {

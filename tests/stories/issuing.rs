@@ -128,6 +128,14 @@ pub async fn a_restart_waits_for_the_list_of_secrets_unless_it_is_refused(world:
     assert!(within(world, 25), "a pass begins as soon as the list is complete");
     world.pass(Duration::from_secs(60), Duration::ZERO).await;
     assert_eq!(["one", "two", "three"].map(|name| world.looks_at_secret(name).0), [0; 3], "reads");
+    // A list that is put off comes in the end, and is waited for.
+    world.stop().await;
+    world.cluster().clear_faults();
+    let throttled = ClusterEffect::Status { code: 429, reason: "TooManyRequests".to_owned() };
+    world.cluster().fault(ClusterRule { effect: throttled, times: 3, ..slow.clone() });
+    world.start().await;
+    world.pass(Duration::from_secs(60), Duration::ZERO).await;
+    assert_eq!(["one", "two", "three"].map(|name| world.looks_at_secret(name).0), [0; 3], "reads");
     // A list that never comes is not waited for.
     world.stop().await;
     world.cluster().clear_faults();
