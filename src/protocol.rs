@@ -8,6 +8,7 @@ pub mod ports;
 pub mod project_settings;
 pub mod provider_key;
 pub mod secret;
+pub mod sweep;
 
 use crate::cluster;
 use crate::cluster::object::{self, Managed};

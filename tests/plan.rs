@@ -47,6 +47,8 @@ mod plans {
     pub mod scheduler;
     pub mod search;
     pub mod searches;
+    pub mod sweeping;
+    pub mod tampered;
     pub mod user;
     pub mod vendor;
     pub mod world;

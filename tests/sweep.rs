@@ -4,7 +4,8 @@
 //!
 //! | environment | |
 //! |---|---|
-//! | `KEYSMITH_CHAOS=1` | all pairs instead of a sample |
+//! | `KEYSMITH_CHAOS=1` | all pairs at Edgee and thousands at every other vendor, instead of a small sample |
+//! | `KEYSMITH_PAIRS=all` | all pairs at every vendor: hours |
 //! | `KEYSMITH_SEED=7` | repeats the sample of that seed |
 //! | `KEYSMITH_SWEEP=edgee/create:7:killed-after,9:lost` | this case only, with every point printed |
 //! | `KEYSMITH_SWEEP=create` | this scenario only, whether or not it is among those that are swept; or this vendor |
@@ -58,8 +59,10 @@ use sweeps::sample;
 use sweeps::scenario::{PAIRED, SCENARIOS, Scenario};
 use sweeps::tally::Tally;
 
-/// The number of pairs per scenario if not all run.
+/// The number of pairs per scenario at Edgee if not all run.
 const SAMPLE: usize = 160;
+/// The number of pairs per scenario at another vendor, at full length: the engine under them is the same.
+const LONG_SAMPLE: usize = 2_000;
 
 #[test]
 fn nothing_that_goes_wrong_once_or_twice_leaves_a_key_too_many_or_a_secret_that_does_not_work() {
@@ -126,15 +129,24 @@ fn sweep(vendor_id: VendorId, scenario: Scenario, rng: &mut Rng) -> Tally {
     let results = if together { runner::run_in_one_world(cases) } else { runner::run_all(cases) };
     tally.faults = judge(&mut tally, &results);
     if PAIRED.contains(&scenario) {
-        let sample = if vendor_id == VendorId::Edgee { SAMPLE } else { SAMPLE / 4 };
-        let amount = if sample::is_complete() { usize::MAX } else { sample };
-        let pairs = sample::pairs(rng, &results, amount);
+        let pairs = sample::pairs(rng, &results, most_pairs(vendor_id));
         for some in pairs.chunks(1000) {
             let results = runner::run_all(some.to_vec());
             tally.pairs += judge(&mut tally, &results);
         }
     }
     tally
+}
+
+/// How many pairs of a scenario are tried at that vendor.
+fn most_pairs(vendor_id: VendorId) -> usize {
+    match (vendor_id, sample::is_complete()) {
+        _ if sample::takes_all_pairs() => usize::MAX,
+        (VendorId::Edgee, true) => usize::MAX,
+        (_, true) => LONG_SAMPLE,
+        (VendorId::Edgee, false) => SAMPLE,
+        (_, false) => SAMPLE / 4,
+    }
 }
 
 /// Prints the violations. Returns the number of cases in which the faults happened.

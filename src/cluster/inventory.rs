@@ -39,14 +39,17 @@ pub async fn everything(client: &Client, cluster: &ClusterId) -> kube::Result<Kn
         let mut page = Some(ListParams::default().limit(PAGE));
         while let Some(params) = page {
             let list = objects.list(&params).await?;
-            for object in &list.items {
-                known.marks.extend(marks_of(&object.metadata, cluster));
-                collect_ids(&object.data, &mut known.ids);
-            }
+            list.items.iter().for_each(|it| account(&mut known, &it.metadata, &it.data, cluster));
             page = next(&list.metadata);
         }
     }
     Ok(known)
+}
+
+/// Adds what one resource accounts for: its marks, and the vendor ids in the rest of it.
+pub fn account(known: &mut Known, meta: &ObjectMeta, data: &Value, cluster: &ClusterId) {
+    known.marks.extend(marks_of(meta, cluster));
+    collect_ids(data, &mut known.ids);
 }
 
 async fn collect_marks<K: Managed>(

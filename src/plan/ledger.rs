@@ -8,6 +8,7 @@ use super::naming::Mark;
 use super::retry::plus;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// Limit of the ledger of one namespace, in bytes: some three hundred entries.
@@ -153,11 +154,33 @@ impl TokenPlace {
 /// Minimum time between the two looks that prove a key gone; it is raised above the listing lag.
 const LOOKS_APART: SignedDuration = SignedDuration::from_mins(1);
 
-/// Whether a key is gone that was missing first at `first` and is missing at `now`. Where the vendor offers only
-/// listings, a single look is no proof.
-pub fn is_gone(first: Timestamp, now: Timestamp, listing_lag: SignedDuration) -> bool {
-    let apart = LOOKS_APART.max(plus_a_second(listing_lag));
-    now >= plus(first, apart)
+/// When the keys of entries were first missing at the vendor, by the names of the entries.
+#[derive(Clone, Debug, Default)]
+pub struct Missing(BTreeMap<String, Timestamp>);
+
+impl Missing {
+    /// Forgets entries that are not in the ledger any more.
+    pub fn keep_only(&mut self, entries: &[Entry]) {
+        let names: BTreeSet<_> = entries.iter().map(Entry::name).collect();
+        self.0.retain(|name, _| names.contains(name));
+    }
+
+    /// The key of that entry exists.
+    pub fn found(&mut self, entry: &Entry) {
+        self.0.remove(&entry.name());
+    }
+
+    /// The key of that entry is missing at `now`. Returns whether it is gone: where the vendor offers only listings, a
+    /// single look is no proof.
+    pub fn is_gone(&mut self, entry: &Entry, now: Timestamp, listing_lag: SignedDuration) -> bool {
+        let first = *self.0.entry(entry.name()).or_insert(now);
+        now >= plus(first, LOOKS_APART.max(plus_a_second(listing_lag)))
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
 }
 
 fn plus_a_second(span: SignedDuration) -> SignedDuration {

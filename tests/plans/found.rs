@@ -23,6 +23,7 @@ fn ends_well(events: impl Into<Vec<Event>>) {
             class,
             events: events.clone(),
             adopts: false,
+            former: false,
             braked: false,
             expiring,
             survivor,

@@ -17,6 +17,10 @@ pub enum Event {
     Crash(usize),
     /// An operator polls.
     Poll(usize, u16),
+    /// The sweep of an operator has its next effect. If none is under way, one starts with a listing made now.
+    MoveSweep { who: usize, fate: Fate, roll: u16 },
+    /// An operator sweeps, or ends its sweep, without a fault.
+    Sweep(usize, u16),
     /// Time passes.
     Wait(u16),
     /// A user acts.
@@ -31,6 +35,8 @@ pub struct History {
     pub events: Vec<Event>,
     /// Whether the resource names a key that existed before, to be adopted.
     pub adopts: bool,
+    /// Whether that key has the mark of a former resource, and so is not adopted.
+    pub former: bool,
     /// Whether the limit of keys per day is low. No final peace is checked then, because a key may have to wait.
     pub braked: bool,
     /// Whether keys created before the peace expire after a quarter of an hour.
@@ -42,35 +48,84 @@ pub struct History {
     pub pauses: bool,
 }
 
+/// The edit that sets `deletionPolicy: Retain`.
+const KEEP: u8 = 13 + 14 * 2;
+
+/// Histories without sweeps before the peace. Nothing finds the key of a process that pauses beyond the deletion of the resource,
+/// so nothing is deleted where processes pause.
 pub fn histories(longest: usize) -> impl Strategy<Value = History> {
-    let fate = prop_oneof![
+    all(longest, events(), prologues()).prop_map(|mut history| {
+        let pauses = history.pauses;
+        history.events.retain(|event| !pauses || !matches!(event, Event::User(Act::DeleteResource)));
+        history
+    })
+}
+
+/// Histories with sweeps, most of them after the deletion of the resource.
+pub fn swept_histories(longest: usize) -> impl Strategy<Value = History> {
+    let sweep = (0_usize..2, fates(), any::<u16>()).prop_map(|(who, fate, roll)| Event::MoveSweep {
+        who,
+        fate,
+        roll,
+    });
+    let event = prop_oneof![
+        40 => events(),
+        8 => sweep,
+        2 => (0_usize..2, any::<u16>()).prop_map(|(who, roll)| Event::Sweep(who, roll)),
+        1 => Just(Event::User(Act::LoseSight)),
+    ];
+    let prologue = prop_oneof![1 => prologues(), 2 => swept_prologues()];
+    (all(longest, event, prologue), any::<bool>())
+        .prop_map(|(history, former)| History { former: history.adopts && former, ..history })
+}
+
+fn fates() -> impl Strategy<Value = Fate> {
+    prop_oneof![
         16 => Just(Fate::Fine),
         1 => Just(Fate::Fails),
         1 => Just(Fate::Unknown),
         2 => Just(Fate::Lost),
         2 => (1_u8..=60).prop_map(Fate::Late),
-    ];
+    ]
+}
+
+fn events() -> impl Strategy<Value = Event> {
     let late = prop_oneof![4 => Just(0_usize), 1 => 1_usize..4];
-    let event = prop_oneof![
-        24 => (0_usize..2, fate, late).prop_map(|(who, fate, late)| Event::Move { who, fate, late }),
+    prop_oneof![
+        24 => (0_usize..2, fates(), late).prop_map(|(who, fate, late)| Event::Move { who, fate, late }),
         4 => (0_usize..2).prop_map(Event::Finish),
         2 => (0_usize..2).prop_map(Event::Crash),
         3 => (0_usize..2, any::<u16>()).prop_map(|(who, roll)| Event::Poll(who, roll)),
         4 => prop_oneof![1_u16..20, 20_u16..200, Just(600_u16)].prop_map(Event::Wait),
         5 => super::user::acts().prop_map(Event::User),
-    ];
+    ]
+}
+
+fn all(
+    longest: usize,
+    event: impl Strategy<Value = Event>,
+    prologue: impl Strategy<Value = Vec<Event>>,
+) -> impl Strategy<Value = History> {
     (
         prop::collection::vec(event, 0..longest),
-        prologues(),
+        prologue,
         (prop::sample::select(Class::ALL.to_vec()), any::<bool>(), any::<bool>()),
         (prop_oneof![Just(None), Just(Some(0)), Just(Some(1))], 0_u8..8),
     )
         .prop_map(|(events, mut prologue, (class, expiring, pauses), (survivor, kind))| {
             prologue.extend(events);
-            prologue.retain(|event| !pauses || !matches!(event, Event::User(Act::DeleteResource)));
             // If the name is the identity, a key cannot be renamed and so not be adopted.
             let adopts = kind == 0 && matches!(class, Class::Reveal | Class::Once);
-            History { class, events: prologue, adopts, braked: kind == 1, expiring, survivor, pauses }
+            History {
+                class,
+                events: prologue,
+                adopts,
+                former: false,
+                braked: kind == 1,
+                expiring,
+                survivor,
+                pauses,
+            }
         })
 }
 
@@ -121,5 +176,22 @@ fn prologues() -> impl Strategy<Value = Vec<Event>> {
         3 => sweeping,
         1 => Just(swept),
         4 => duel,
+    ]
+}
+
+/// The resource is gone, and its key remains: it was kept on purpose, or the finalizer was removed before. Or the resource is
+/// there, and a sweep does not see it.
+fn swept_prologues() -> impl Strategy<Value = Vec<Event>> {
+    let sweeps = [Event::Sweep(0, 1), Event::Wait(601), Event::Sweep(0, 2), Event::Sweep(1, 3)];
+    let gone = |before: Event| {
+        let deleted =
+            [Event::Finish(0), before, Event::User(Act::DeleteResource), Event::Finish(0), Event::Finish(0)];
+        [&deleted[..], &[Event::Wait(40)], &sweeps, &[Event::Wait(601)], &sweeps].concat()
+    };
+    let unseen = [Event::Finish(0), Event::Wait(40), Event::User(Act::LoseSight)];
+    prop_oneof![
+        2 => Just(gone(Event::User(Act::EditSpec(KEEP)))),
+        2 => Just(gone(Event::User(Act::ReplaceObject))),
+        1 => Just([&unseen[..], &sweeps].concat()),
     ]
 }

@@ -5,7 +5,9 @@ use super::cluster::{Object, identity};
 use super::fate::Fate;
 use super::generator::{Event, History};
 use super::model::Model;
-use super::mutant::{Mutant, Tampered};
+use super::mutant::Mutant;
+use super::sweeping::{EVERY, Sweeping};
+use super::tampered::Tampered;
 use super::user::act;
 use super::world::{Shared, World};
 use jiff::{SignedDuration, Timestamp};
@@ -35,8 +37,10 @@ pub const PACE: SignedDuration = SignedDuration::from_millis(10);
 pub struct Play {
     pub world: Shared,
     pub running: [Option<Running>; 2],
+    pub sweeping: [Option<Sweeping>; 2],
     pub mutant: Option<Mutant>,
     pub polls: [Timestamp; 2],
+    pub sweeps: [Timestamp; 2],
     pub pauses: bool,
     pub pace: SignedDuration,
 }
@@ -46,6 +50,9 @@ pub fn play(history: &History, mutant: Option<Mutant>, log: bool) -> Result<(), 
     let mut world = World::new(history.class, history.adopts);
     if history.braked {
         world.keys_per_day = BRAKE;
+    }
+    if history.former {
+        world.mark_foreign_key();
     }
     world.log = log.then(Vec::new);
     world.vendor.lifetime = history.expiring.then_some(SignedDuration::from_mins(15));
@@ -64,7 +71,9 @@ impl Play {
     pub fn new(world: World, mutant: Option<Mutant>) -> Self {
         let polls = [world.now; 2];
         let world = Rc::new(RefCell::new(world));
-        Self { world, running: [None, None], mutant, polls, pauses: true, pace: PACE }
+        let sweeps = [plus(polls[0], EVERY); 2];
+        let (running, sweeping) = ([None, None], [None, None]);
+        Self { world, running, sweeping, mutant, polls, sweeps, pauses: true, pace: PACE }
     }
 
     pub fn check(&self) -> Result<(), String> {
@@ -79,6 +88,8 @@ impl Play {
                 Event::Finish(who) => self.finish(who),
                 Event::Crash(who) => self.crash(who),
                 Event::Poll(who, roll) => self.poll(who, roll),
+                Event::MoveSweep { who, fate, roll } => self.sweep(who, fate, roll),
+                Event::Sweep(who, roll) => self.sweep_to_the_end(who, roll),
                 Event::Wait(seconds) => self.wait(seconds),
                 Event::User(what) => act(&mut self.world.borrow_mut(), what),
             }
@@ -180,7 +191,7 @@ impl Play {
     }
 
     pub fn crash(&mut self, who: usize) {
-        self.running[who] = None;
+        (self.running[who], self.sweeping[who]) = (None, None);
         let mut world = self.world.borrow_mut();
         let now = world.now;
         world.faults += 1;

@@ -54,11 +54,13 @@ pub struct Model {
     pub world: Shared,
     pub me: usize,
     pub cluster: Rc<ClusterId>,
+    /// Whether a sweep uses these ports, and not a pass over the key.
+    pub sweeps: bool,
 }
 
 impl Model {
     pub fn new(world: &Shared, me: usize) -> Self {
-        Self { world: Rc::clone(world), me, cluster: Rc::new(cluster()) }
+        Self { world: Rc::clone(world), me, cluster: Rc::new(cluster()), sweeps: false }
     }
 
     fn class(&self) -> Class {
@@ -195,6 +197,9 @@ impl VendorPort for Model {
     }
 
     async fn revoke(&self, id: &KeyId) -> Result<(), Fault> {
+        if self.sweeps {
+            self.world.borrow_mut().check_swept(id);
+        }
         self.send(&Request::Revoke(id.clone())).await.map(drop)
     }
 
@@ -416,25 +421,41 @@ impl Ports for Model {
 
     async fn ledger(&self) -> Result<Book, ledger::Error> {
         turn().await;
-        let entries = self.world.borrow_mut().read(|world| world.ledger.clone()).map_err(refused)?;
-        Ok(Book { entries, ..Book::default() })
+        self.world.borrow_mut().read(World::book).map_err(refused)
     }
 
     async fn enter(&self, entries: &[Entry]) -> Result<(), ledger::Error> {
         turn().await;
         let entered = self.world.borrow_mut().write(|world| {
             world.ledger.extend(entries.iter().cloned());
+            world.entered.extend(entries.iter().cloned());
             Ok(())
         });
         entered.map_err(refused)
     }
 
-    async fn note_missing(&self, _: &[Entry]) {}
+    async fn note_missing(&self, _: &[Entry]) {
+        turn().await;
+        let mut world = self.world.borrow_mut();
+        let noted = world.write(|world| {
+            world.ledger_lacks = true;
+            Ok(())
+        });
+        // Then this process sweeps no more, and the next one does not know.
+        if noted.is_err() {
+            world.operators[self.me].stopped = Some(world.now);
+        }
+    }
 
     async fn strike(&self, entry: &Entry) -> Result<(), ledger::Error> {
         turn().await;
         let struck = self.world.borrow_mut().write(|world| {
-            world.ledger.retain(|it| it.key_id != entry.key_id);
+            world.ledger.retain(|it| it.name() != entry.name());
+            if self.sweeps {
+                world.check_struck(entry);
+            } else {
+                world.entered.retain(|it| it.name() != entry.name());
+            }
             Ok(())
         });
         struck.map_err(refused)

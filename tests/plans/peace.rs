@@ -3,6 +3,7 @@
 use super::cluster::{FOREIGN, Stored, mark};
 use super::fate::Fate;
 use super::history::{Play, RESYNC};
+use super::sweeping::EVERY;
 use super::world::World;
 use jiff::SignedDuration;
 use keysmith::api::condition::{self, READY};
@@ -17,12 +18,15 @@ pub const NOT_QUIET: &str = "the world is not quiet";
 const DRIFT: &str = "drift";
 
 impl World {
-    /// Whether the key that was to be adopted was deleted in the console first: status says so, and no other key is made.
+    /// Whether the key that was to be adopted was deleted in the console first, or has the mark of a former resource: status
+    /// says so, and no other key is made.
     fn awaits_foreign_key(&self) -> bool {
         let deleted = self.excused.contains(&KeyId(FOREIGN.to_owned()));
         self.live().is_some_and(|object| {
             let reason = condition::find(&object.status.conditions, READY).map(|it| it.reason.as_str());
-            deleted && object.status.id.is_none() && reason == Some("ExternalKeyMissing")
+            object.status.id.is_none()
+                && (deleted && reason == Some("ExternalKeyMissing")
+                    || self.former && reason == Some("OwnershipConflict"))
         })
     }
 }
@@ -85,6 +89,13 @@ impl Play {
                     busy = true;
                     self.step(who, Fate::Fine, 0);
                 }
+                if self.sweeps[who] <= now {
+                    self.sweep_to_the_end(
+                        who,
+                        u16::try_from(now.as_second().rem_euclid(65_521)).unwrap_or(0),
+                    );
+                    self.sweeps[who] = plus(now, EVERY);
+                }
                 if self.polls[who] <= now {
                     let roll = u16::try_from(now.as_second().rem_euclid(65_536)).unwrap_or(0);
                     self.poll(who, roll);
@@ -95,7 +106,7 @@ impl Play {
             if !busy {
                 let world = self.world.borrow();
                 let wakes = present.iter().filter_map(|who| world.operators[*who].wake);
-                let polls = present.iter().map(|who| self.polls[*who]);
+                let polls = present.iter().flat_map(|who| [self.polls[*who], self.sweeps[*who]]);
                 let lands = world.vendor.flights.iter().map(|it| it.0);
                 let next = wakes.chain(polls).chain(lands).min().unwrap_or(end).min(end);
                 let by = next.duration_since(now).max(SignedDuration::from_millis(1));

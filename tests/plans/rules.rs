@@ -213,6 +213,10 @@ impl World {
         let Some(last) = self.versions.iter().flatten().next_back() else {
             return false;
         };
+        // Whatever the deletion left, a sweep revokes what was not kept on purpose, unless the ledger is known to lack keys.
+        if !self.was_kept(&key.id) && !self.ledger_lacks {
+            return false;
+        }
         match last.spec.deletion_policy() {
             // A user removed our mark, and a late answer may have restored it.
             _ if last.forced || self.abandoned || self.excused.contains(&key.id) => true,

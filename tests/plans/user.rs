@@ -3,12 +3,14 @@
 use super::cluster::{ENTRY, FOREIGN, Object, Spec, Stored, mark};
 use super::vendor::Request;
 use super::world::{Policy, World};
+use jiff::SignedDuration;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use keysmith::api::rotation::DeletionPolicy;
 use keysmith::api::{CONTENT, FENCE, KEY_ID, SERIAL};
 use keysmith::plan::listing::KeyId;
 use keysmith::plan::naming::Serial;
+use keysmith::plan::retry::plus;
 use kube::ResourceExt;
 use proptest::prelude::*;
 
@@ -57,6 +59,8 @@ pub enum Act {
     ShowKeys,
     /// The token is changed to one of another account, or back.
     ChangeAccount,
+    /// For less than ten minutes, once, the API server lists no resource: its database is being restored.
+    LoseSight,
 }
 
 pub fn acts() -> impl Strategy<Value = Act> {
@@ -158,6 +162,9 @@ pub fn act(world: &mut World, what: Act) {
             world.tampered = true;
         }
         Act::ChangeAccount => world.move_account(!world.elsewhere),
+        Act::LoseSight => {
+            world.sightless_until.get_or_insert(plus(world.now, SignedDuration::from_mins(9)));
+        }
         at_the_vendor => in_the_console(world, at_the_vendor),
     }
 }

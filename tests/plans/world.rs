@@ -1,7 +1,7 @@
 //! The world of the histories: Kubernetes, the vendor, a clock, and the invariants.
 
 use super::class::Class;
-use super::cluster::{ENTRY, NAME, Object, Spec, Stored, digest, mark};
+use super::cluster::{ENTRY, FOREIGN, NAME, Object, Spec, Stored, cluster, digest, mark};
 use super::fate::Fate;
 use super::vendor::{Request, Vendor, fault};
 use crate::support::invariants::{self, Creations, Verdict};
@@ -9,10 +9,11 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
 use keysmith::gateway::account::Listing;
 use keysmith::plan::fault::Fault;
-use keysmith::plan::ledger::Entry;
+use keysmith::plan::ledger::{Entry, Missing};
 use keysmith::plan::listing::{KeyId, Listed};
 use keysmith::plan::mints::Mints;
-use keysmith::plan::naming::Serial;
+use keysmith::plan::naming::{Mark, Serial};
+use keysmith::plan::orphans::Suspects;
 use keysmith::plan::retry::plus;
 use keysmith::protocol::memory::Remembered;
 use kube::core::Status;
@@ -86,6 +87,12 @@ pub struct Memory {
     pub saw_bare: bool,
     /// A create call is about to be sent; by this time a live process would have sent it.
     pub unsent: Option<Timestamp>,
+    /// When it stopped to sweep, because the ledger lacks a key and could not be marked.
+    pub stopped: Option<Timestamp>,
+    /// The suspects of its last sweep.
+    pub suspects: Suspects,
+    /// When it first missed the keys of the ledger's entries.
+    pub missing: Missing,
 }
 
 /// The whole state.
@@ -110,6 +117,16 @@ pub struct World {
     pub vendor: Vendor,
     /// The keys that were left at the vendor on purpose.
     pub ledger: Vec<Entry>,
+    /// Since when the ledger has existed.
+    pub ledger_since: Timestamp,
+    /// Whether the foreign key has the mark of a former resource.
+    pub former: bool,
+    /// Until when lists of resources are empty.
+    pub sightless_until: Option<Timestamp>,
+    /// Whether the ledger is marked as lacking a key.
+    pub ledger_lacks: bool,
+    /// Every entry that was ever written, unless its key belongs to a resource again.
+    pub entered: Vec<Entry>,
     /// The limit of keys per day.
     pub keys_per_day: u64,
     /// Since when a policy refuses Secrets, or removes the key from them.
@@ -172,6 +189,11 @@ impl World {
             elsewhere: false,
             vendor: Vendor { class, ..Vendor::default() },
             ledger: Vec::new(),
+            ledger_since: Timestamp::from_second(1_750_000_000 - 7_200).unwrap(),
+            former: false,
+            sightless_until: None,
+            ledger_lacks: false,
+            entered: Vec::new(),
             keys_per_day: 1000,
             refusing_since: None,
             mints: Vec::new(),
@@ -203,6 +225,15 @@ impl World {
         let spec = Spec { class, adopts, ..Spec::default() };
         world.store(Object { generation: 1, spec, ..Object::default() });
         world
+    }
+
+    /// The foreign key has the mark of a former resource of the cluster: it cannot be adopted, and no sweep may revoke it
+    /// while a resource names it.
+    pub fn mark_foreign_key(&mut self) {
+        let former = Mark::new(&cluster(), "uid-of-a-former-one").name("former", Serial(1));
+        let since = plus(self.now, -SignedDuration::from_hours(1));
+        self.vendor.change(since, &KeyId(FOREIGN.to_owned()), |key| key.name = former);
+        self.former = true;
     }
 
     pub fn note(&mut self, line: impl FnOnce() -> String) {

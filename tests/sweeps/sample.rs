@@ -8,9 +8,14 @@ use crate::support::random::Rng;
 /// One of this many similar cases runs.
 const THINNED: usize = 40;
 
-/// Whether all pairs run.
+/// Whether the sweep has its full length.
 pub fn is_complete() -> bool {
     std::env::var("KEYSMITH_CHAOS").is_ok_and(|value| value == "1")
+}
+
+/// Whether all pairs run at every vendor.
+pub fn takes_all_pairs() -> bool {
+    std::env::var("KEYSMITH_PAIRS").is_ok_and(|value| value == "all")
 }
 
 /// Seeded by `KEYSMITH_SEED`, or by the time.

@@ -144,7 +144,13 @@ fn a_key_is_gone_after_two_looks_a_minute_and_more_than_the_lag_apart() {
     for (now, lag, expected) in
         [(59, 30, false), (60, 30, true), (60, 60, false), (90, 90, false), (91, 90, true)]
     {
-        assert_eq!(is_gone(at(0), at(now), SignedDuration::from_secs(lag)), expected, "{now} {lag}");
+        let (mut missing, lag) = (Missing::default(), SignedDuration::from_secs(lag));
+        assert!(!missing.is_gone(&entry(), at(0), lag));
+        assert_eq!(missing.is_gone(&entry(), at(now), lag), expected, "{now} {lag}");
+        missing.found(&entry());
+        assert!(!missing.is_gone(&entry(), at(now + 1), lag), "the key was there in between");
+        missing.keep_only(&[]);
+        assert!(!missing.is_gone(&entry(), at(now + 1000), lag), "the entry was not there in between");
     }
 }
 

@@ -1,0 +1,189 @@
+//! The sweep: finds orphans, keys at the vendor with our cluster's mark that no resource accounts for, in a listing that
+//! was made anyway, revokes those that two sweeps agree on, and removes the ledger's entries of keys that are gone. The
+//! judgement is in `plan::orphans`.
+//!
+//! Resources are read after the listing: in the other order, a key that is just being created would look like an orphan.
+//! The ledger is read after the resources, because an entry is written before its resource is deleted.
+
+use super::ports::{Ports, VendorPort};
+use crate::cluster::ledger;
+use crate::gateway::account::Listing;
+use crate::plan::decision::STRAGGLING;
+use crate::plan::identity::{AnyToken, log_token};
+use crate::plan::ledger::{Book, Entry, Missing, TokenPlace};
+use crate::plan::listing::KeyId;
+use crate::plan::orphans::{self, AT_ONCE, Known, Orphan, Sight, Suspects};
+use crate::plan::report::Notice;
+use crate::plan::retry::plus;
+use std::collections::BTreeSet;
+
+/// What a sweep needs besides what every pass needs.
+#[expect(
+    async_fn_in_trait,
+    reason = "the live adapter is where futures have to be Send, and where that is checked"
+)]
+pub trait SweepPorts: Ports {
+    /// The marks of all resources of the cluster, read from the API server and not from a cache. The ledger is not included.
+    async fn known_by_marks(&self) -> kube::Result<Known>;
+    /// The marks of all resources and the vendor ids that they name, read in full. The ledger is not included.
+    async fn known_by_everything(&self) -> kube::Result<Known>;
+    /// The ledger, which is created if there is none: from then on it says what was left behind on purpose.
+    async fn open_ledger(&self) -> Result<Book, ledger::Error>;
+    /// Accesses what is remembered of the ledger's entries whose keys are missing. It may be lost.
+    fn missing<T>(&self, change: impl FnOnce(&mut Missing) -> T) -> T;
+    /// Queues an event of the console token whose listing is swept; it may be dropped.
+    fn announce(&self, token: &AnyToken, notice: Notice);
+}
+
+/// Why a sweep ended early; nothing is concluded from it.
+#[derive(Debug, thiserror::Error)]
+pub enum Skipped {
+    /// The API server did not list the resources.
+    #[error("the resources cannot be read: {}", crate::cluster::brief(.0))]
+    Resources(#[from] kube::Error),
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] ledger::Error),
+    /// The ledger is known to lack entries of this account.
+    #[error(
+        "keys of this account were left behind although the ledger of their namespace was full, so that a key of theirs would look like an orphan; \
+         look at keysmith orphans, then remove the annotation keysmith.dev/ledger-lacks from that ledger"
+    )]
+    Incomplete,
+}
+
+/// The result of a sweep.
+#[derive(Debug)]
+pub struct Swept {
+    /// The orphans that are left, for the next sweep.
+    pub suspects: Suspects,
+    /// The keys that were revoked.
+    pub revoked: Vec<KeyId>,
+    /// Why nothing was revoked, if that could not be decided.
+    pub undecided: Option<Skipped>,
+}
+
+/// One sweep of one listing.
+pub struct Sweep<'a, P: SweepPorts> {
+    /// The ports.
+    pub ports: &'a P,
+    /// The console token that listed.
+    pub token: &'a AnyToken,
+    /// The location that it leads to.
+    pub place: TokenPlace,
+    /// Its account.
+    pub account: &'a P::Vendor,
+    /// The listing.
+    pub listing: &'a Listing,
+}
+
+impl<P: SweepPorts> Sweep<'_, P> {
+    /// Sweeps. `before`: the suspects of the last sweep of this listing.
+    pub async fn run(&self, before: &Suspects) -> Result<Swept, Skipped> {
+        let known = self.with_ledger(self.ports.known_by_marks().await?).await?;
+        let mut orphans = orphans::sweep(self.sight(), &known, before);
+        if !orphans.is_empty() {
+            // This is rare, and worth reading every resource in full.
+            orphans = orphans::sweep(self.sight(), &self.known_by_everything().await?, before);
+            self.drop_gone(&mut orphans, before).await;
+        }
+        if let Some(notice) = orphans::found(&orphans, before) {
+            self.ports.announce(self.token, notice);
+        }
+        let (revoked, undecided) = match self.condemned(&orphans, before).await {
+            Ok(condemned) => (self.revoke(condemned).await, None),
+            Err(skipped) => (Vec::new(), Some(skipped)),
+        };
+        orphans.retain(|it| !revoked.contains(&it.key.id));
+        self.close_entries(&known.book.entries).await;
+        Ok(Swept { suspects: orphans::suspects(&orphans), revoked, undecided })
+    }
+
+    fn sight(&self) -> Sight<'_> {
+        Sight { cluster: self.ports.cluster(), as_of: self.listing.as_of, keys: &self.listing.keys }
+    }
+
+    async fn known_by_everything(&self) -> Result<Known, Skipped> {
+        self.with_ledger(self.ports.known_by_everything().await?).await
+    }
+
+    async fn with_ledger(&self, known: Known) -> Result<Known, Skipped> {
+        let book = self.ports.open_ledger().await?;
+        if book.may_lack(&self.place.place) {
+            return Err(Skipped::Incomplete);
+        }
+        Ok(Known { book, ..known })
+    }
+
+    /// Drops keys that were revoked during the listing, or before a listing that lags: they are no orphans.
+    async fn drop_gone(&self, orphans: &mut Vec<Orphan>, before: &Suspects) {
+        let mut gone = BTreeSet::new();
+        for id in orphans.iter().map(|it| &it.key.id).filter(|id| !before.contains_key(*id)).take(AT_ONCE) {
+            if let Ok(None) = self.account.get(id).await {
+                gone.insert(id.clone());
+            }
+        }
+        orphans.retain(|it| !gone.contains(&it.key.id));
+    }
+
+    /// The orphans to revoke: those that two sweeps agree on, after reading once more everything that might account for them.
+    async fn condemned(&self, orphans: &[Orphan], before: &Suspects) -> Result<Vec<KeyId>, Skipped> {
+        let mut condemned = orphans::condemned(orphans);
+        if !condemned.is_empty() {
+            let still = orphans::sweep(self.sight(), &self.known_by_everything().await?, before);
+            condemned.retain(|id| still.iter().any(|it| it.key.id == *id));
+        }
+        Ok(condemned)
+    }
+
+    async fn revoke(&self, condemned: Vec<KeyId>) -> Vec<KeyId> {
+        let mut revoked = Vec::new();
+        for id in condemned {
+            if let Err(fault) = self.account.revoke(&id).await {
+                log_token!(warn, self.token, key = id.0, %fault, "an orphaned key could not be revoked; tried again by the next sweep");
+                break;
+            }
+            revoked.push(id);
+        }
+        if let Some(notice) = orphans::revoked(&revoked) {
+            self.ports.announce(self.token, notice);
+        }
+        revoked
+    }
+
+    /// Removes the ledger's entries of deleted keys, so that the ledger lists what exists.
+    async fn close_entries(&self, entries: &[Entry]) {
+        self.ports.missing(|missing| missing.keep_only(entries));
+        let here = entries.iter().filter(|it| it.is_reached_by(&self.place));
+        let (listed, unseen): (Vec<_>, Vec<_>) =
+            here.partition(|it| self.listing.keys.iter().any(|key| it.covers(key)));
+        self.ports.missing(|missing| listed.into_iter().for_each(|it| missing.found(it)));
+        for entry in unseen.into_iter().take(AT_ONCE) {
+            if self.is_gone(entry).await
+                && let Err(error) = self.ports.strike(entry).await
+            {
+                let (key, serial) = (&entry.key_id, entry.serial);
+                log_token!(debug, self.token, key, serial, %error, "an entry of a key that is gone stays until the next sweep");
+            }
+        }
+    }
+
+    /// Whether two checks, far enough apart, found the key missing. If the vendor cannot return a single key, a check
+    /// is a listing, which may lag.
+    async fn is_gone(&self, entry: &Entry) -> bool {
+        let lag = self.account.capabilities().listing_lag;
+        let missing = match &entry.key_id {
+            Some(id) => matches!(self.account.get(&KeyId(id.clone())).await, Ok(None)),
+            // The key may never have been created: if it was, it is listed by now.
+            None => self.listing.as_of >= plus(entry.time, STRAGGLING + lag),
+        };
+        let now = self.ports.now();
+        self.ports.missing(|known| {
+            if missing {
+                return known.is_gone(entry, now, lag);
+            }
+            known.found(entry);
+            false
+        })
+    }
+}
