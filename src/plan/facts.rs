@@ -49,9 +49,9 @@ pub struct Held {
     pub current: bool,
     /// Whether it has the template's type, which Kubernetes does not let change.
     pub kind_fits: bool,
-    /// Serial of the key whose bytes are in the Secret, according to their hash. If other parts were edited, they
-    /// can be repaired while these bytes are kept.
-    pub key: Option<Serial>,
+    /// The key whose bytes are in the Secret, according to their hash. If other parts were edited, they can be repaired
+    /// while these bytes are kept.
+    pub key: Option<StandingKey>,
     /// Whether those bytes are in every entry where Keysmith wrote them, so that applications read them.
     pub whole: bool,
     /// Whether the Secret is immutable, so that nothing can be written into it.
@@ -62,10 +62,32 @@ pub struct Held {
     pub differs: Vec<String>,
 }
 
+/// A key whose bytes are in a Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StandingKey {
+    /// Its serial.
+    pub serial: Serial,
+    /// The vendor's id, because two keys may have one serial: a proxy may send a create call twice, or somebody may copy a
+    /// name. `None`: the Secret was written by version 0.1, which did not record the id.
+    pub id: Option<KeyId>,
+}
+
+impl StandingKey {
+    /// Whether it is the key with this serial and id.
+    pub fn is(&self, serial: Serial, id: &KeyId) -> bool {
+        self.serial == serial && self.id.as_ref().is_none_or(|it| it == id)
+    }
+}
+
 impl Held {
-    /// Whether the Secret holds the key with this serial, according to its annotations and hashes.
+    /// Whether the Secret holds the key with this serial and the id in its annotations, according to its hashes.
     pub fn holds(&self, serial: Serial) -> bool {
-        self.serial == Some(serial) && (self.intact || self.key == Some(serial))
+        let stands = match (&self.key, &self.key_id) {
+            (Some(key), Some(id)) => key.is(serial, id),
+            (Some(key), None) => key.serial == serial,
+            (None, _) => self.intact,
+        };
+        self.serial == Some(serial) && stands
     }
 }
 
@@ -342,16 +364,20 @@ impl Facts {
     /// Whether applications can read the served key from the Secret, even if it does not work.
     pub fn serves(&self) -> bool {
         let record = &self.record;
+        let written = |it: &Held| it.intact && it.key_id == record.id && it.serial == record.serial;
         record.serial.is_some()
-            && self.target.held().is_some_and(|held| {
-                let written = held.intact && held.key_id == record.id && held.serial == record.serial;
-                written || held.whole && held.key == record.serial
+            && self.target.held().is_some_and(|held| match held.key {
+                Some(_) => self.key_stands() && (written(held) || held.whole),
+                // A template that changes the letters of a key leaves no bytes to recognise.
+                None => written(held),
             })
     }
 
     /// Whether the bytes of the served key are in the Secret, so that the rest can be written again around them.
     pub fn key_stands(&self) -> bool {
-        self.record.serial.is_some() && self.target.held().is_some_and(|held| held.key == self.record.serial)
+        let standing = self.target.held().and_then(|held| held.key.as_ref());
+        let served = self.record.serial.zip(self.record.id.as_ref());
+        standing.zip(served).is_some_and(|(key, (serial, id))| key.is(serial, id))
     }
 
     /// When the served key expired, if it has.

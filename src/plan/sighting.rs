@@ -1,7 +1,7 @@
 //! What is remembered of a Secret after it was read or written, so that a pass need not read it again as long as nobody
 //! changed it: its resourceVersion, and what was found in it.
 
-use super::facts::{Held, Record};
+use super::facts::{Held, Record, StandingKey};
 use super::hash;
 use super::naming::Serial;
 use super::template::{Rendering, SecretPlan};
@@ -46,7 +46,7 @@ impl Sighting {
             fence: held.fence.map(|it| it.0),
             key_found: held.whole,
         };
-        let same = Self::read(&record, served).is_some_and(|read| read.held == without_expiry(held));
+        let same = Self::read(&record, served).is_some_and(|read| read.held == comparable(held, served));
         same.then_some(record)
     }
 
@@ -64,7 +64,7 @@ impl Sighting {
             intact: true,
             current: true,
             kind_fits: true,
-            key: record.key_found.then_some(serial),
+            key: record.key_found.then(|| StandingKey { serial, id: served.id.clone() }),
             whole: record.key_found,
             immutable: false,
             state: record.state.clone(),
@@ -74,8 +74,11 @@ impl Sighting {
     }
 }
 
-fn without_expiry(held: &Held) -> Held {
-    Held { expires_at: None, ..held.clone() }
+/// Without what is not recorded: the expiry, and that version 0.1 did not write the id of the key.
+fn comparable(held: &Held, served: &Record) -> Held {
+    let named =
+        |key: &StandingKey| StandingKey { id: key.id.clone().or_else(|| served.id.clone()), ..key.clone() };
+    Held { expires_at: None, key: held.key.as_ref().map(named), ..held.clone() }
 }
 
 #[cfg(test)]
@@ -99,7 +102,7 @@ mod tests {
             intact: true,
             current: true,
             kind_fits: true,
-            key: Some(Serial(3)),
+            key: Some(StandingKey { serial: Serial(3), id: served().id }),
             whole: true,
             state: "state".to_owned(),
             ..Held::default()
@@ -111,23 +114,28 @@ mod tests {
     fn a_sound_secret_is_recorded_and_read_as_it_was_found() {
         let sound = sound();
         let read = Sighting::read(&sound.recorded(&served()).unwrap(), &served()).unwrap();
-        assert_eq!(read, Sighting { held: without_expiry(&sound.held), ..sound });
+        assert_eq!(read, Sighting { held: comparable(&sound.held, &served()), ..sound });
         let unmarked = Held { key: None, whole: false, ..self::sound().held };
         let unmarked = Sighting { held: unmarked, ..self::sound() };
         let read = Sighting::read(&unmarked.recorded(&served()).unwrap(), &served()).unwrap();
-        assert_eq!(read.held, without_expiry(&unmarked.held), "a template that changes the letters of a key");
+        assert_eq!(
+            read.held,
+            comparable(&unmarked.held, &served()),
+            "a template that changes the letters of a key"
+        );
     }
 
     #[test]
     fn a_secret_that_is_not_as_it_was_written_is_not_recorded() {
-        let edits: [fn(&mut Held); 11] = [
+        let edits: [fn(&mut Held); 12] = [
             |it| it.serial = Some(Serial(2)),
             |it| it.key_id = Some(KeyId("key_2".to_owned())),
             |it| it.read = None,
             |it| it.intact = false,
             |it| it.current = false,
             |it| it.kind_fits = false,
-            |it| it.key = Some(Serial(2)),
+            |it| it.key = Some(StandingKey { serial: Serial(2), id: None }),
+            |it| it.key = Some(StandingKey { serial: Serial(3), id: Some(KeyId("key_2".to_owned())) }),
             |it| it.key = None,
             |it| it.whole = false,
             |it| it.immutable = true,

@@ -7,7 +7,7 @@ use keysmith::plan::capability::Recovery;
 use keysmith::plan::claim::{Claim, Purpose};
 use keysmith::plan::decision::{Decision, Step, Why};
 use keysmith::plan::desired::Desired;
-use keysmith::plan::facts::{Confirmed, Facts, Held, Record, Target};
+use keysmith::plan::facts::{Confirmed, Facts, Held, Record, StandingKey, Target};
 use keysmith::plan::issuance::{decide, hold};
 use keysmith::plan::naming::Serial;
 use keysmith::plan::requests::Cause;
@@ -218,6 +218,20 @@ fn a_deleted_edited_or_outdated_secret_is_written_again_with_the_same_key() {
     expect(&without(other_key), restore(), Why::SecretEdited);
     let outdated = with_held(served(), |it| it.current = false);
     expect(&without(outdated), restore(), Why::TemplateChanged);
+}
+
+#[test]
+fn the_bytes_of_another_key_of_the_same_serial_are_not_taken_for_the_served_key() {
+    let stands = |key: Option<&str>| {
+        let key = Some(StandingKey { serial: Serial(1), id: key.map(id) });
+        with_held(served(), |it| (it.key, it.intact) = (key, false))
+    };
+    let twin = stands(Some("other"));
+    assert!(!twin.serves(), "applications read another key");
+    expect(&twin, Step::Restore(Serial(1), id("one")), Why::SecretEdited);
+    let unknown = stands(None);
+    assert!(unknown.serves(), "version 0.1 did not record which key it is");
+    expect(&unknown, Step::Rewrite(Serial(1), id("one")), Why::SecretEdited);
 }
 
 #[test]

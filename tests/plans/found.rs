@@ -65,6 +65,19 @@ fn a_key_named_by_hand_in_the_secret_is_neither_adopted_nor_changed_nor_revoked(
     ends_well([begun, vec![step(0); 4]].concat());
 }
 
+/// One operator recovers a key of the claimed serial that somebody planted, while the other delivers its own of that serial. The
+/// bytes of the planted key were taken for the served one, and the planted key was revoked.
+#[test]
+fn of_two_keys_of_one_serial_the_secret_holds_the_one_that_status_names() {
+    let rotated = vec![Event::Finish(0), Event::User(Act::Rotate(1)), Event::Finish(0), Event::Wait(700)];
+    let planted = vec![Event::Poll(0, 0), Event::Finish(0), Event::Finish(1), Event::User(Act::PlantKey)];
+    for moves in 8..24 {
+        let race = (0..moves).map(|turn| step(turn % 2));
+        let asked = [vec![Event::User(Act::Rotate(2))], race.collect()].concat();
+        ends_well([rotated.clone(), planted.clone(), asked].concat());
+    }
+}
+
 #[test]
 fn a_secret_whose_fence_was_raised_by_hand_is_still_restored() {
     let raised = Event::User(Act::EditAnnotations(2));

@@ -38,8 +38,8 @@ impl<S: SecretPort> Guard<S> {
             Key::Present => {
                 let found = present.as_ref().and_then(|secret| key_in(secret, uid, Some(delivery.plan)));
                 // The Secret contained the key when it was last read; the next read decides.
-                bytes_in_secret =
-                    found.filter(|(serial, _)| *serial == delivery.serial).ok_or(Undelivered::Superseded)?.1;
+                let served = found.filter(|(standing, _)| standing.is(delivery.serial, delivery.id));
+                bytes_in_secret = served.ok_or(Undelivered::Superseded)?.1;
                 &bytes_in_secret
             }
         };
@@ -94,7 +94,8 @@ impl<S: SecretPort> Guard<S> {
             models: delivery.models,
         };
         let filled = delivery.plan.render(&variables).map_err(Undelivered::Template)?;
-        let imprint = Imprint::new(&filled, key.expose_secret(), delivery.serial, &delivery.owner.uid);
+        let which = (delivery.serial, delivery.id);
+        let imprint = Imprint::new(&filled, key.expose_secret(), which, &delivery.owner.uid);
         let entries = filled.into_iter().map(|(entry, text)| (entry, ByteString(text.into_bytes())));
         Ok((entries.collect(), imprint))
     }

@@ -5,7 +5,7 @@ use crate::api::{
     CONTENT, EXPIRES_AT, FENCE, GROUP, KEY_AT, KEY_ID, MANAGED_BY_LABEL, MANAGER, PREVIOUS, RENDERED, SERIAL,
     TEMPLATE,
 };
-use crate::plan::facts::{Held, Target};
+use crate::plan::facts::{Held, StandingKey, Target};
 use crate::plan::hash;
 use crate::plan::listing::KeyId;
 use crate::plan::naming::Serial;
@@ -26,6 +26,9 @@ const SHORTEST_KEY: usize = 8;
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Imprint {
     serial: u64,
+    /// The vendor's id of the key. Version 0.1 did not record it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
     length: usize,
     hash: String,
     /// Entry → offset of the key's first byte in it.
@@ -33,16 +36,27 @@ pub struct Imprint {
 }
 
 impl Imprint {
-    /// The imprint of a key in these entries. `None`: no entry contains the key verbatim, such as where a template
+    /// The imprint of a key of that serial and id in these entries. `None`: no entry contains the key verbatim, such as where a template
     /// changes its letters; the key can then not be read back from the Secret.
-    pub fn new(entries: &BTreeMap<String, String>, key: &str, serial: Serial, uid: &str) -> Option<Self> {
+    pub fn new(
+        entries: &BTreeMap<String, String>,
+        key: &str,
+        (serial, id): (Serial, &KeyId),
+        uid: &str,
+    ) -> Option<Self> {
         if key.len() < SHORTEST_KEY {
             return None;
         }
         let found = |(entry, text): (&String, &String)| Some((entry.clone(), text.find(key)?));
         let at: BTreeMap<_, _> = entries.iter().filter_map(found).collect();
         let hash = fingerprint(key.as_bytes(), uid);
-        (!at.is_empty()).then_some(Self { serial: serial.0, length: key.len(), hash, at })
+        (!at.is_empty()).then_some(Self {
+            serial: serial.0,
+            id: Some(id.0.clone()),
+            length: key.len(),
+            hash,
+            at,
+        })
     }
 
     /// Value of the annotation.
@@ -93,16 +107,22 @@ fn fingerprint(key: &[u8], uid: &str) -> String {
     hash::base32(&[b"key", uid.as_bytes(), key], 26)
 }
 
-/// The key in a Secret, and its serial. Version 0.1 left no imprint; for its Secrets, `plan` names the entry that
+/// The key in a Secret, and which it is. Version 0.1 left no imprint; for its Secrets, `plan` names the entry that
 /// consists of the key only, provided that the Secret was not edited since.
-pub fn key_in(secret: &Secret, uid: &str, plan: Option<&SecretPlan>) -> Option<(Serial, SecretString)> {
+pub fn key_in(secret: &Secret, uid: &str, plan: Option<&SecretPlan>) -> Option<(StandingKey, SecretString)> {
     let data = secret.data.as_ref()?;
-    let (serial, bytes) = match Imprint::of(secret) {
-        Some(imprint) => (Serial::believed(imprint.serial)?, imprint.find(data, uid)?),
-        None => before_imprints(secret, data, uid, plan?)?,
+    let (serial, id, bytes) = match Imprint::of(secret) {
+        Some(imprint) => {
+            let bytes = imprint.find(data, uid)?;
+            (Serial::believed(imprint.serial)?, imprint.id.map(KeyId), bytes)
+        }
+        None => {
+            let (serial, bytes) = before_imprints(secret, data, uid, plan?)?;
+            (serial, None, bytes)
+        }
     };
     let text = String::from_utf8(bytes.to_vec()).ok()?;
-    Some((serial, SecretString::from(text)))
+    Some((StandingKey { serial, id }, SecretString::from(text)))
 }
 
 fn before_imprints<'a>(
@@ -152,7 +172,7 @@ pub fn target(secret: &Secret, uid: &str, expected: Option<&Expected<'_>>) -> Ta
         intact: annotations.get(CONTENT) == Some(&content(secret, uid)),
         current: expected.is_none_or(|it| is_current(secret, uid, it)),
         kind_fits: plan.is_none_or(|plan| plan.kind == kind),
-        key: key_in(secret, uid, plan).map(|(serial, _)| serial),
+        key: key_in(secret, uid, plan).map(|(key, _)| key),
         whole: Imprint::of(secret).zip(secret.data.as_ref()).is_some_and(|(it, data)| it.is_whole(data, uid)),
         immutable: secret.immutable == Some(true),
         state: plan.map(|plan| state(secret, uid, plan)).unwrap_or_default(),
@@ -245,7 +265,7 @@ mod tests {
     fn secret(entries: &[(&str, &str)]) -> Secret {
         let texts: BTreeMap<_, _> =
             entries.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-        let imprint = Imprint::new(&texts, KEY, Serial(3), "uid").unwrap();
+        let imprint = Imprint::new(&texts, KEY, (Serial(3), &KeyId("key_3".to_owned())), "uid").unwrap();
         let data = texts.into_iter().map(|(name, text)| (name, ByteString(text.into_bytes()))).collect();
         let mut secret = Secret { data: Some(data), ..Secret::default() };
         secret.annotations_mut().insert(KEY_AT.to_owned(), imprint.encode());
@@ -270,7 +290,7 @@ mod tests {
     fn a_key_is_found_in_whatever_text_it_stands() {
         let key = "sk-edgee-emulated-1-abcdef";
         let entries = BTreeMap::from([("key".to_owned(), key.to_owned())]);
-        let imprint = Imprint::new(&entries, key, Serial(3), "uid").unwrap();
+        let imprint = Imprint::new(&entries, key, (Serial(3), &KeyId("key_3".to_owned())), "uid").unwrap();
         let imprint = Imprint::decode(&imprint.encode()).unwrap();
         for text in [
             key.to_owned(),
@@ -327,6 +347,6 @@ mod tests {
     #[test]
     fn a_template_that_changes_the_letters_of_a_key_leaves_no_imprint() {
         let entries = BTreeMap::from([("key".to_owned(), KEY.to_uppercase())]);
-        assert_eq!(Imprint::new(&entries, KEY, Serial(1), "uid"), None);
+        assert_eq!(Imprint::new(&entries, KEY, (Serial(1), &KeyId("key_1".to_owned())), "uid"), None);
     }
 }
