@@ -16,6 +16,7 @@ use crate::plan::fault::Fault;
 use crate::plan::identity::TokenRef;
 use crate::plan::ledger::{Entry, Owner, Place, Why};
 use crate::plan::naming::Mark;
+use crate::plan::report::doing::Doing;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use ports::{ObjectPort, Ports};
@@ -57,8 +58,8 @@ enum Done {
     Again,
     /// The pass is over.
     Pass(Pass),
-    /// The vendor call failed; the text completes "could not …".
-    Failed(Fault, &'static str),
+    /// The vendor call that was made for this failed.
+    Failed(Fault, Doing),
 }
 
 impl Pass {

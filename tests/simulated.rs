@@ -581,7 +581,8 @@ tell! {
         a_forged_claim_writes_nothing_into_the_ledger,
         a_ledger_that_lacks_keys_of_any_account_says_so_for_good,
         a_key_of_an_unknown_account_is_lacked_by_every_account,
-        an_account_whose_ledger_lacks_a_key_is_not_swept;
+        an_account_whose_ledger_lacks_a_key_is_not_swept,
+        a_deletion_that_waits_for_room_in_the_ledger_goes_on_by_itself;
     weeks:
         a_key_is_rotated_before_it_expires_and_its_readers_never_notice,
         a_key_without_expiry_is_replaced_at_its_age,

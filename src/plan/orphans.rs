@@ -31,6 +31,8 @@ pub struct Sight<'a> {
     pub cluster: &'a ClusterId,
     /// When the listing began.
     pub as_of: Timestamp,
+    /// When what accounts for keys had been read, after the listing.
+    pub read_at: Timestamp,
     /// Every key of the account.
     pub keys: &'a [Listed],
 }
@@ -46,7 +48,8 @@ pub struct Known {
     pub book: Book,
 }
 
-/// Suspected orphans of earlier sweeps, with the start of the listing that showed each of them first.
+/// Suspected orphans of earlier sweeps, and when it was read first that nothing accounts for each of them: a sweep may pause
+/// between the listing and that reading.
 pub type Suspects = BTreeMap<KeyId, Timestamp>;
 
 /// What happens to an orphan.
@@ -66,7 +69,7 @@ pub enum Stage {
 pub struct Orphan {
     /// The key.
     pub key: Listed,
-    /// When the listing began that showed it first.
+    /// When it was read first that nothing accounts for it.
     pub since: Timestamp,
     /// What happens to it.
     pub stage: Stage,
@@ -110,21 +113,22 @@ impl Known {
 /// The orphans in a listing, each with what happens to it.
 pub fn sweep(sight: Sight<'_>, known: &Known, before: &Suspects) -> Vec<Orphan> {
     let orphans = sight.keys.iter().filter(|key| known.is_orphan(sight.cluster, key));
-    orphans.map(|key| judge(key, sight.as_of, known, before)).collect()
+    orphans.map(|key| judge(key, sight, known, before)).collect()
 }
 
-fn judge(key: &Listed, as_of: Timestamp, known: &Known, before: &Suspects) -> Orphan {
+fn judge(key: &Listed, sight: Sight<'_>, known: &Known, before: &Suspects) -> Orphan {
     let first = before.get(&key.id).copied();
-    let since = first.unwrap_or(as_of);
+    let since = first.unwrap_or(sight.read_at);
     let stage = match first {
-        Some(first) if as_of >= decided_after(first) && known.vouches_for(key) => Stage::Confirmed,
-        Some(first) if as_of >= decided_after(first) => Stage::Unvouched,
-        _ => Stage::Suspected,
+        Some(first) if sight.as_of < decided_after(first) => Stage::Suspected,
+        Some(_) if known.vouches_for(key) => Stage::Confirmed,
+        Some(_) => Stage::Unvouched,
+        None => Stage::Suspected,
     };
     Orphan { key: key.clone(), since, stage, doubt: known.doubt(key) }
 }
 
-/// Earliest start of the deciding listing.
+/// Earliest start of the deciding listing, after the first reading.
 pub fn decided_after(first: Timestamp) -> Timestamp {
     plus(first, APART.max(STRAGGLING))
 }

@@ -4,6 +4,7 @@
 pub mod budget;
 pub mod conditions;
 pub mod deletion;
+pub mod doing;
 pub mod key;
 pub mod models;
 pub mod project;
@@ -15,6 +16,7 @@ use crate::api::condition::{self, Condition, READY, STALLED};
 use crate::api::verdict::Course;
 use crate::api::{EventReason, LastPass, Reason, Verdict};
 use crate::plan::time::clock;
+use doing::Doing;
 use jiff::Timestamp;
 
 /// An event: one per transition. Events are the first to be dropped under load.
@@ -73,9 +75,9 @@ pub fn confirms(last: Option<&LastPass>, fault: &Fault) -> bool {
     last.is_some_and(|last| last.fault.as_deref() == Some(fault.name()))
 }
 
-/// The verdict after a failed vendor call. `doing` completes "could not …"; `again`: the same failure happened
+/// The verdict after a failed vendor call. `again`: the same failure happened
 /// before, which confirms that only a person can fix it.
-pub fn failed(fault: &Fault, doing: &str, next: Timestamp, again: bool) -> Verdict {
+pub fn failed(fault: &Fault, doing: Doing, next: Timestamp, again: bool) -> Verdict {
     let next = clock(next);
     let message = match &fault.kind {
         FaultKind::Rejected { status: 405 | 415, .. } => format!(

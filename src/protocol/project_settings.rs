@@ -12,6 +12,7 @@ use crate::plan::identity::{AnyToken, TokenRef};
 use crate::plan::limits;
 use crate::plan::project::{self, Next};
 use crate::plan::report;
+use crate::plan::report::doing::Doing;
 use crate::plan::report::project as words;
 use crate::plan::retry;
 use crate::plan::spec_error::SpecError;
@@ -132,7 +133,7 @@ impl<P: ProjectPorts> ProjectPass<P> {
     async fn compare(&mut self, account: &P::Vendor) -> Result<Pass, Error> {
         let mut project = match account.project().await {
             Ok(project) => project,
-            Err(fault) => return self.failed(&fault, "read the project's settings").await,
+            Err(fault) => return self.failed(&fault, Doing::ReadProject).await,
         };
         let mut status = self.seen(&project);
         let mut changed = Vec::new();
@@ -159,12 +160,12 @@ impl<P: ProjectPorts> ProjectPass<P> {
                 }
                 Next::Change(fields) => {
                     if let Err(fault) = account.change_project(project, &self.settings.spec.settings).await {
-                        return self.failed(&fault, "change the project's settings").await;
+                        return self.failed(&fault, Doing::ChangeProject).await;
                     }
                     changed = fields;
                     project = match account.project().await {
                         Ok(project) => project,
-                        Err(fault) => return self.failed(&fault, "read back the project's settings").await,
+                        Err(fault) => return self.failed(&fault, Doing::ReadBackProject).await,
                     };
                     status = self.seen(&project);
                     status.last_applied_at = Some(time::to_the_second(self.ports.now()));
@@ -203,7 +204,7 @@ impl<P: ProjectPorts> ProjectPass<P> {
         self.wait(status, &verdict, next).await
     }
 
-    async fn failed(&mut self, fault: &Fault, doing: &str) -> Result<Pass, Error> {
+    async fn failed(&mut self, fault: &Fault, doing: Doing) -> Result<Pass, Error> {
         if fault.kind == FaultKind::BreakerOpen {
             // The controller of the token notices when it works again, and enqueues this resource.
             let stalled = self.token_state().is_some_and(|it| it.stalled);

@@ -26,6 +26,7 @@ use crate::plan::provider_key::{
     ProviderKeyWhy as Why, Recorded, Wanted,
 };
 use crate::plan::report as text;
+use crate::plan::report::doing::Doing;
 use crate::plan::spec_error::SpecError;
 use crate::plan::token;
 use jiff::{SignedDuration, Timestamp};
@@ -296,7 +297,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
             Step::Reassign(id) => {
                 let keys: Vec<_> = wanted.assigned_to.iter().cloned().collect();
                 if let Err(fault) = account.assign_provider_key(id, &keys).await {
-                    return Ok(Done::Failed(fault, "change the assignment"));
+                    return Ok(Done::Failed(fault, Doing::ChangeAssignment));
                 }
                 self.reassigned = true;
                 self.changed_vendor();
@@ -325,7 +326,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
                 self.view = Some(view);
                 Done::Again
             }
-            Err(fault) => Done::Failed(fault, "list the provider keys"),
+            Err(fault) => Done::Failed(fault, Doing::ListProviderKeys),
         }
     }
 
@@ -340,7 +341,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
     ) -> Result<Done, Error> {
         let permit = match account.permit().await {
             Ok(permit) => permit,
-            Err(fault) => return Ok(Done::Failed(fault, "store the credential")),
+            Err(fault) => return Ok(Done::Failed(fault, Doing::StoreCredential)),
         };
         let section = Store {
             ports: self.ports.clone(),
@@ -370,7 +371,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
             Stored::Failed(object, fault) => {
                 self.wrote(object);
                 self.settled = Some(serial);
-                Ok(Done::Failed(fault, "store the credential"))
+                Ok(Done::Failed(fault, Doing::StoreCredential))
             }
         }
     }
@@ -422,7 +423,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
     async fn remove(&mut self, account: &P::Vendor, ids: &[KeyId]) -> Result<Done, Error> {
         for id in ids {
             if let Err(fault) = account.delete_provider_key(id).await {
-                return Ok(Done::Failed(fault, "remove an earlier credential"));
+                return Ok(Done::Failed(fault, Doing::RemoveCredential));
             }
             self.tried.insert(id.clone());
         }

@@ -84,7 +84,8 @@ impl<P: SweepPorts> Sweep<'_, P> {
         let mut orphans = orphans::sweep(self.sight(), &known, before);
         if !orphans.is_empty() {
             // This is rare, and worth reading every resource in full.
-            orphans = orphans::sweep(self.sight(), &self.known_by_everything().await?, before);
+            let known = self.known_by_everything().await?;
+            orphans = orphans::sweep(self.sight(), &known, before);
             self.drop_gone(&mut orphans, before).await;
         }
         if let Some(notice) = orphans::found(&orphans, before) {
@@ -99,8 +100,14 @@ impl<P: SweepPorts> Sweep<'_, P> {
         Ok(Swept { suspects: orphans::suspects(&orphans), revoked, undecided })
     }
 
+    /// The listing, after what accounts for keys was read.
     fn sight(&self) -> Sight<'_> {
-        Sight { cluster: self.ports.cluster(), as_of: self.listing.as_of, keys: &self.listing.keys }
+        Sight {
+            cluster: self.ports.cluster(),
+            as_of: self.listing.as_of,
+            read_at: self.ports.now(),
+            keys: &self.listing.keys,
+        }
     }
 
     async fn known_by_everything(&self) -> Result<Known, Skipped> {
@@ -130,7 +137,8 @@ impl<P: SweepPorts> Sweep<'_, P> {
     async fn condemned(&self, orphans: &[Orphan], before: &Suspects) -> Result<Vec<KeyId>, Skipped> {
         let mut condemned = orphans::condemned(orphans);
         if !condemned.is_empty() {
-            let still = orphans::sweep(self.sight(), &self.known_by_everything().await?, before);
+            let known = self.known_by_everything().await?;
+            let still = orphans::sweep(self.sight(), &known, before);
             condemned.retain(|id| still.iter().any(|it| it.key.id == *id));
         }
         Ok(condemned)

@@ -78,6 +78,15 @@ fn of_two_keys_of_one_serial_the_secret_holds_the_one_that_status_names() {
     }
 }
 
+/// The listing of a sweep that pauses is no look: what accounts for its keys is read after it. Two readings in one moment were
+/// taken for two looks ten minutes apart.
+#[test]
+fn a_sweep_that_paused_for_ten_minutes_has_not_looked_twice_at_its_next_sweep() {
+    let paused = vec![Event::Finish(0), Event::MoveSweep { who: 1, fate: Fate::Fine, roll: 0 }];
+    let unseen = [Event::Wait(600), Event::User(Act::LoseSight), Event::Sweep(1, 0), Event::Sweep(1, 0)];
+    ends_well([paused, unseen.to_vec()].concat());
+}
+
 #[test]
 fn a_secret_whose_fence_was_raised_by_hand_is_still_restored() {
     let raised = Event::User(Act::EditAnnotations(2));

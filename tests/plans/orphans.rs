@@ -51,7 +51,8 @@ fn entry(id: &str) -> Entry {
 }
 
 fn look(keys: &[Listed], known: &Known, before: &Suspects, minutes: i64) -> Vec<Orphan> {
-    orphans::sweep(Sight { cluster: &cluster(), as_of: at(minutes), keys }, known, before)
+    let sight = Sight { cluster: &cluster(), as_of: at(minutes), read_at: at(minutes), keys };
+    orphans::sweep(sight, known, before)
 }
 
 /// The verdict on the only listed key.
@@ -74,6 +75,20 @@ fn a_key_is_suspected_first_and_confirmed_ten_minutes_later() {
     ] {
         assert_eq!(fate(&orphan, &known(), first, now), Some(expected), "{first:?} {now}");
     }
+}
+
+#[test]
+fn a_sweep_that_paused_after_its_listing_counts_from_its_reading() {
+    let (keys, cluster) = ([marked("key_1", "gone")], cluster());
+    let sight = |as_of: i64, read_at: i64| Sight {
+        cluster: &cluster,
+        as_of: at(as_of),
+        read_at: at(read_at),
+        keys: &keys,
+    };
+    let before = orphans::suspects(&orphans::sweep(sight(0, 15), &known(), &Suspects::new()));
+    assert_eq!(orphans::sweep(sight(16, 16), &known(), &before)[0].stage, Stage::Suspected);
+    assert_eq!(orphans::sweep(sight(25, 25), &known(), &before)[0].stage, Stage::Confirmed);
 }
 
 #[test]

@@ -177,20 +177,41 @@ pub async fn a_key_of_an_unknown_account_is_lacked_by_every_account(world: &mut 
     assert!(ledger.list().await.unwrap().may_lack(&here(world, "key_2").place));
 }
 
-/// A key was forced out of a namespace whose ledger is full: a sweep could not tell it from an orphan.
-pub async fn an_account_whose_ledger_lacks_a_key_is_not_swept(world: &mut World) {
-    super::orphans::sweeping(world).await;
+/// The ledger is full, and then there is room again: the resource goes, and the ledger names its key.
+pub async fn a_deletion_that_waits_for_room_in_the_ledger_goes_on_by_itself(world: &mut World) {
+    world.token().await;
     world.key("retained", json!({"deletionPolicy": "Retain"})).await;
     let retained = world.only_key().id;
-    let full = Entry {
+    let full = full_ledger(world);
+    ledger(world).record(std::slice::from_ref(&full)).await.unwrap();
+    world.delete("GatewayApiKey", "retained").await;
+    let message = world.reason("GatewayApiKey", "retained", "DeletionBlocked").await;
+    assert!(message.contains("is full") && message.contains("tried again at"), "{message}");
+    ledger(world).forget(&full).await.unwrap();
+    world.gone("GatewayApiKey", "retained").await;
+    let book = ledger(world).list().await.unwrap();
+    assert!(book.entries.iter().any(|it| it.key_id.as_ref() == Some(&retained)), "{book:?}");
+    assert_eq!(world.only_key().id, retained);
+}
+
+/// An entry that leaves no room for another.
+fn full_ledger(world: &World) -> Entry {
+    Entry {
         owner: Owner {
             name: "x".repeat(LARGEST - 400),
             namespace: world.namespace.clone(),
             ..Owner::default()
         },
         ..entry(world, "key_other")
-    };
-    ledger(world).record(&[full]).await.unwrap();
+    }
+}
+
+/// A key was forced out of a namespace whose ledger is full: a sweep could not tell it from an orphan.
+pub async fn an_account_whose_ledger_lacks_a_key_is_not_swept(world: &mut World) {
+    super::orphans::sweeping(world).await;
+    world.key("retained", json!({"deletionPolicy": "Retain"})).await;
+    let retained = world.only_key().id;
+    ledger(world).record(&[full_ledger(world)]).await.unwrap();
     // The policy waits for room, and says so; by force the key is left behind without an entry.
     world.delete("GatewayApiKey", "retained").await;
     let message = world.reason("GatewayApiKey", "retained", "DeletionBlocked").await;

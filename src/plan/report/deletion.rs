@@ -1,11 +1,14 @@
 //! Messages about a resource that is being deleted.
 
 use super::super::deletion::{Left, LeftWhy};
+use super::doing::Doing;
 use super::{Notice, some};
 use crate::api::rotation::DeletionPolicy;
 use crate::api::{EventReason, GatewayApiKeyStatus, Reason, Verdict};
+use crate::plan::fault::Fault;
 use crate::plan::time::clock;
 use jiff::Timestamp;
+use std::fmt;
 
 /// The event when a GatewayApiKey is deleted. `revoked`: a key of it was revoked.
 pub fn released(left: &[Left], revoked: bool) -> Option<Notice> {
@@ -38,24 +41,71 @@ fn keys(status: &GatewayApiKeyStatus) -> Option<String> {
     (!ids.is_empty()).then(|| some(ids.into_iter()))
 }
 
-fn next(token: &str, next: Option<Timestamp>) -> String {
-    match next {
-        Some(next) => format!("tried again at {}", clock(next)),
-        None => format!("goes on by itself when {token} works again"),
+/// What happens next, and when.
+fn next(why: &Hindrance, token: &str, retry: Option<Timestamp>) -> String {
+    match (why, retry) {
+        (_, Some(retry)) => format!("tried again at {}", clock(retry)),
+        (Hindrance::Slow(_), None) => "the call is still waited for".to_owned(),
+        _ => format!("goes on by itself when {token} works again"),
     }
 }
 
-/// The verdict while the deletion of a GatewayApiKey is blocked. `leaked`: whether a leak is open.
-pub fn blocked(
-    why: &str,
-    token: &str,
-    retry: Option<Timestamp>,
-    (status, leaked): (&GatewayApiKeyStatus, bool),
-) -> Verdict {
-    let next = next(token, retry);
-    let message = match keys(status) {
+/// What holds up the deletion of a resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hindrance {
+    /// The console token does not work, or was not verified yet.
+    TokenUnusable,
+    /// The console token may lead to another account; why.
+    Doubted(String),
+    /// The vendor has not answered for that many seconds.
+    Slow(u64),
+    /// The console token is refused, or calls are paused, and its own status says more.
+    Paused(Fault),
+    /// A call failed.
+    Failed(Doing, Fault),
+    /// The ledger cannot record what stays at the vendor; why.
+    Unrecorded(String),
+}
+
+impl fmt::Display for Hindrance {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TokenUnusable => formatter.write_str("its console token is not usable"),
+            Self::Doubted(doubt) => formatter.write_str(doubt),
+            Self::Slow(seconds) => write!(formatter, "the vendor has not answered for {seconds} s"),
+            Self::Paused(fault) => fault.fmt(formatter),
+            Self::Failed(doing, fault) => write!(formatter, "could not {doing}: {fault}"),
+            Self::Unrecorded(error) => formatter.write_str(error),
+        }
+    }
+}
+
+/// A deletion of a GatewayApiKey that is blocked.
+#[derive(Clone, Copy, Debug)]
+pub struct Blocked<'a> {
+    /// What holds it up.
+    pub why: &'a Hindrance,
+    /// Kind and name of the console token.
+    pub token: &'a str,
+    /// When it is tried again. `None`: when the console token works again.
+    pub retry: Option<Timestamp>,
+    /// The status of the key.
+    pub status: &'a GatewayApiKeyStatus,
+    /// Whether a leak is open.
+    pub leaked: bool,
+}
+
+/// The verdict while the deletion of a GatewayApiKey is blocked.
+pub fn blocked(blocked: &Blocked<'_>) -> Verdict {
+    let (why, next) = (blocked.why, next(blocked.why, blocked.token, blocked.retry));
+    let message = match keys(blocked.status) {
+        Some(keys) if matches!(why, Hindrance::Unrecorded(_)) => format!(
+            "{keys} stays at the vendor, as spec.deletionPolicy says, and has to be entered into the ledger before this resource goes: {why}; \
+             {next}; to delete the resource without an entry, set the annotation keysmith.dev/force-orphan=yes: Keysmith looks for no \
+             orphaned keys in this account from then on"
+        ),
         // A leaked key is revoked whatever the policy says.
-        Some(keys) if leaked => format!(
+        Some(keys) if blocked.leaked => format!(
             "{keys} cannot be removed at the vendor: {why}; {next}; a leaked key is revoked whatever spec.deletionPolicy says: to delete the \
              resource all the same and leave {keys} WORKING at the vendor, set the annotation keysmith.dev/force-orphan=yes"
         ),
@@ -91,11 +141,11 @@ pub fn token_lost(why: &str) -> Verdict {
 }
 
 /// The verdict while the deletion of a ProviderKey is blocked.
-pub fn provider_key_blocked(why: &str, token: &str) -> Verdict {
+pub fn provider_key_blocked(why: &Hindrance, token: &str) -> Verdict {
     let message = format!(
         "the credential cannot be removed at the vendor: {why}; {}; to delete the resource all the same and leave the credential in \
          use at the vendor, set the annotation keysmith.dev/force-orphan=yes",
-        next(token, None)
+        next(why, token, None)
     );
     Verdict::reconciling(Reason::DeletionBlocked, message)
 }

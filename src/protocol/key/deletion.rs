@@ -16,21 +16,25 @@ use crate::plan::ledger::{Entry, Why};
 use crate::plan::limits;
 use crate::plan::listing::KeyId;
 use crate::plan::naming::{Identity, Serial};
-use crate::plan::report;
+use crate::plan::report::deletion::{Blocked, Hindrance};
+use crate::plan::report::doing::Doing;
 use crate::plan::report::key::Scene;
 use crate::plan::requests::RotationRequests;
 use crate::plan::settings::Settings;
+use crate::plan::{report, retry, time};
 use crate::protocol;
 use crate::protocol::key::ports::KeyPorts;
 use crate::protocol::ports::{Measure, VendorPort};
 use crate::protocol::{Error, Pass, stale_or};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Timeout after which a deletion reports that it waits for a vendor call.
 const IMPATIENT: Duration = Duration::from_secs(20);
+/// Time until what stays at the vendor is entered into the ledger again, after the ledger was full.
+const LEDGER_AGAIN: SignedDuration = SignedDuration::from_mins(10);
 
 impl<P: KeyPorts> KeyPass<P> {
     /// A pass over a key whose resource is being deleted.
@@ -60,9 +64,11 @@ impl<P: KeyPorts> KeyPass<P> {
                 (Step::ClaimDeletion(claim), _) => self.claim(claim).await?,
                 (Step::Release, _) => return self.release(&facts, &decision).await,
                 (Step::Rest(until), _) => return self.rest_deleting(&decision, *until).await,
-                (_, None) => return self.deletion_blocked("its console token is not usable", None).await,
+                (_, None) => return self.deletion_blocked(Hindrance::TokenUnusable, None).await,
                 // In a different account, every key would look deleted.
-                (_, Some(_)) if let Some(doubt) = doubt => return self.deletion_blocked(&doubt, None).await,
+                (_, Some(_)) if let Some(doubt) = doubt => {
+                    return self.deletion_blocked(Hindrance::Doubted(doubt), None).await;
+                }
                 (step, Some(account)) => match self.remove(account, step, &facts).await? {
                     Some(done) => done,
                     None => return Ok(Pass::Stale),
@@ -71,7 +77,7 @@ impl<P: KeyPorts> KeyPass<P> {
             match done {
                 Done::Taken | Done::Again => {}
                 Done::Pass(pass) => return Ok(pass),
-                Done::Failed(fault, doing) => return self.call_failed(&fault, doing, &facts.requests).await,
+                Done::Failed(fault, doing) => return self.call_failed(fault, doing, &facts.requests).await,
             }
         }
         Ok(Pass::Unfinished)
@@ -125,7 +131,7 @@ impl<P: KeyPorts> KeyPass<P> {
     ) -> Result<Option<Done>, Error> {
         // If the vendor hangs, the status must still say that the deletion is blocked.
         let stale_before = self.ports.remember(&self.uid, |it| it.stale_before());
-        let (ids, doing) = match step {
+        let (ids, action) = match step {
             Step::Revoke(ids) => (ids.clone(), Action::Revoke),
             Step::Disable(ids) => (ids.clone(), Action::Disable),
             Step::Look(since) => (Vec::new(), Action::Look(stale_before.map_or(*since, |it| it.max(*since)))),
@@ -137,14 +143,13 @@ impl<P: KeyPorts> KeyPass<P> {
             listed: listed(facts),
             moved: self.has_moved(),
         };
-        let call = removal.run(ids, doing);
+        let call = removal.run(ids, action);
         tokio::pin!(call);
         let outcome = tokio::select! {
             biased;
             outcome = &mut call => outcome,
             () = self.ports.slow_call(IMPATIENT) => {
-                let why = format!("the vendor has not answered for {} s", IMPATIENT.as_secs());
-                if self.deletion_blocked(&why, None).await? == Pass::Stale {
+                if self.deletion_blocked(Hindrance::Slow(IMPATIENT.as_secs()), None).await? == Pass::Stale {
                     return Ok(Some(Done::Pass(Pass::Stale)));
                 }
                 call.await
@@ -154,7 +159,7 @@ impl<P: KeyPorts> KeyPass<P> {
             self.changed_vendor();
         }
         self.strays.extend(outcome.strays);
-        match doing {
+        match action {
             Action::Revoke => {
                 self.revoked |= !outcome.done.is_empty();
                 self.gone.extend(outcome.done);
@@ -164,28 +169,28 @@ impl<P: KeyPorts> KeyPass<P> {
         }
         Ok(Some(match outcome.result {
             Ok(()) => Done::Taken,
-            Err(fault) => Done::Failed(fault, doing.words()),
+            Err(fault) => Done::Failed(fault, action.doing()),
         }))
     }
 
     /// A call of a deletion failed: writes the reason and the time of the retry into status.
     async fn call_failed(
         &mut self,
-        fault: &Fault,
-        doing: &str,
+        fault: Fault,
+        doing: Doing,
         requests: &RotationRequests,
     ) -> Result<Pass, Error> {
         // The token's controller notices when the token works again, and enqueues this key.
         if matches!(fault.kind, FaultKind::BreakerOpen | FaultKind::TokenRefused) {
-            return self.deletion_blocked(&fault.to_string(), None).await;
+            return self.deletion_blocked(Hindrance::Paused(fault), None).await;
         }
         let mut status = self.status();
         let failures = status.failures.unwrap_or(0).saturating_add(1);
-        let next = self.next_attempt(fault, failures, &status);
+        let next = self.next_attempt(&fault, failures, &status);
         status.failures = Some(failures);
         status.next_attempt_at = Some(next);
         status.internal.failed_requests_hash = Some(requests.fingerprint());
-        self.deletion_blocked(&format!("could not {doing}: {fault}"), Some((status, next))).await
+        self.deletion_blocked(Hindrance::Failed(doing, fault), Some(status)).await
     }
 
     pub(super) async fn claim(&mut self, claim: &Claim) -> Result<Done, Error> {
@@ -201,7 +206,9 @@ impl<P: KeyPorts> KeyPass<P> {
     async fn release(&mut self, facts: &Facts, decision: &Decision) -> Result<Pass, Error> {
         let left = self.left_behind(facts, decision);
         if let Some(why) = self.write_down(&left).await? {
-            return self.deletion_blocked(&why, None).await;
+            let mut status = self.status();
+            status.next_attempt_at = Some(time::to_the_second(retry::plus(self.ports.now(), LEDGER_AGAIN)));
+            return self.deletion_blocked(why, Some(status)).await;
         }
         match self.ports.release(self.key.as_ref()).await {
             Ok(_) => {}
@@ -247,7 +254,7 @@ impl<P: KeyPorts> KeyPass<P> {
     /// Writes what stays at the vendor into the ledger before the resource goes. Returns why that is
     /// impossible, if the policy leaves a key: without an entry, a later sweep would treat it as an orphan. With
     /// `keysmith.dev/force-orphan` the failure is only recorded, and the event names the keys.
-    async fn write_down(&self, left: &[Left]) -> Result<Option<String>, Error> {
+    async fn write_down(&self, left: &[Left]) -> Result<Option<Hindrance>, Error> {
         if left.is_empty() {
             return Ok(None);
         }
@@ -270,8 +277,7 @@ impl<P: KeyPorts> KeyPass<P> {
                 if !by_policy {
                     self.ports.note_missing(&entries).await;
                 }
-                Ok(by_policy
-                    .then(|| format!("what stays at the vendor has to be written down first: {error}")))
+                Ok(by_policy.then(|| Hindrance::Unrecorded(error.to_string())))
             }
         }
     }
@@ -294,25 +300,28 @@ impl<P: KeyPorts> KeyPass<P> {
         left.into_iter().map(|(id, serial)| Left { id, serial, why }).collect()
     }
 
-    /// Writes that the deletion is blocked, why, and which ways out there are.
+    /// Writes that the deletion is blocked, why, and which ways out there are. `failed`: status with the time of the next
+    /// attempt.
     async fn deletion_blocked(
         &mut self,
-        why: &str,
-        retry: Option<(GatewayApiKeyStatus, Timestamp)>,
+        why: Hindrance,
+        failed: Option<GatewayApiKeyStatus>,
     ) -> Result<Pass, Error> {
         let token = self.token_ref().titled();
-        let next = retry.as_ref().map(|(_, next)| *next);
+        let next = failed.as_ref().and_then(|it| it.next_attempt_at);
         let lost = self.token_state().filter(|it| it.lost).and_then(|it| it.ready.err());
         let verdict = if let Some(why) = &lost {
             report::deletion::token_lost(why)
         } else {
             let status = self.status();
-            report::deletion::blocked(why, &token, next, (&status, self.leak_is_open(&status)))
+            let leaked = self.leak_is_open(&status);
+            let blocked = Blocked { why: &why, token: &token, retry: next, status: &status, leaked };
+            report::deletion::blocked(&blocked)
         };
         let permitted = limits::may_force_orphan(self.token().as_ref());
         let verdict = if permitted { verdict } else { report::deletion::without_force(&verdict, &token) };
         let waiting = || GatewayApiKeyStatus { next_attempt_at: None, ..self.status() };
-        let status = retry.map_or_else(waiting, |(status, _)| status);
+        let status = failed.unwrap_or_else(waiting);
         Ok(self.publish(status, &verdict).await?.until(next))
     }
 }
@@ -335,11 +344,11 @@ enum Action {
 }
 
 impl Action {
-    const fn words(self) -> &'static str {
+    const fn doing(self) -> Doing {
         match self {
-            Self::Revoke => "revoke the key",
-            Self::Disable => "switch the key off",
-            Self::Look(_) => "list the keys",
+            Self::Revoke => Doing::RevokeKey,
+            Self::Disable => Doing::SwitchKeyOff,
+            Self::Look(_) => Doing::ListKeys,
         }
     }
 }
@@ -365,14 +374,14 @@ struct Outcome {
 
 impl<V: VendorPort> Calls<V> {
     /// Handles the keys one after the other.
-    async fn run(self, ids: Vec<KeyId>, doing: Action) -> Outcome {
+    async fn run(self, ids: Vec<KeyId>, action: Action) -> Outcome {
         let mut outcome = Outcome { done: Vec::new(), strays: Vec::new(), result: Ok(()) };
-        if let Action::Look(since) = doing {
+        if let Action::Look(since) = action {
             outcome.result = self.account.list(since).await.map(drop);
             return outcome;
         }
         for id in ids {
-            match self.one(&id, doing).await {
+            match self.one(&id, action).await {
                 Ok(true) => outcome.done.push(id),
                 Ok(false) => outcome.strays.push(id),
                 Err(fault) => {
@@ -386,14 +395,14 @@ impl<V: VendorPort> Calls<V> {
 
     /// Carries the action out for one key. `false`: the key has no mark of this resource, or is in another account, and was
     /// left alone. The call is sent for a key that the listing does not show as well, because listings lag.
-    async fn one(&self, id: &KeyId, doing: Action) -> Result<bool, Fault> {
+    async fn one(&self, id: &KeyId, action: Action) -> Result<bool, Fault> {
         if !owned(self.account.as_ref(), &self.identity, &self.listed, id).await? {
             return Ok(false);
         }
         if self.moved && !self.listed.contains(id) && self.account.get(id).await?.is_none() {
             return Ok(false);
         }
-        if !matches!(doing, Action::Disable) {
+        if !matches!(action, Action::Disable) {
             return self.account.revoke(id).await.map(|()| true);
         }
         match self.account.amend(id, &Amendment::activity(Settings::default(), false)).await {

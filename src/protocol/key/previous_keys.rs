@@ -12,6 +12,7 @@ use crate::plan::facts::Facts;
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::listing::{KeyId, Listed};
 use crate::plan::naming::{Identity, Serial};
+use crate::plan::report::doing::Doing;
 use crate::plan::report::{self, Notice};
 use crate::plan::requests::Cause;
 use crate::plan::time;
@@ -117,7 +118,7 @@ impl<P: KeyPorts> KeyPass<P> {
             Ok(true) => {
                 let shared = self.shared(act, id).await;
                 if let Err(fault) = act.account.revoke(id).await {
-                    return Ok(Done::Failed(fault, "revoke the old key"));
+                    return Ok(Done::Failed(fault, Doing::RevokePreviousKey));
                 }
                 self.gone.insert(id.clone());
                 self.changed_vendor();
@@ -126,7 +127,7 @@ impl<P: KeyPorts> KeyPass<P> {
                 }
             }
             Ok(false) => {}
-            Err(fault) => return Ok(Done::Failed(fault, "look at the old key")),
+            Err(fault) => return Ok(Done::Failed(fault, Doing::LookAtPreviousKey)),
         }
         let mut status = self.status();
         status.previous.retain(|key| key.id != id.0);
@@ -170,7 +171,7 @@ impl<P: KeyPorts> KeyPass<P> {
                 let pass = self.publish_as_it_is(status).await?;
                 return Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again });
             }
-            Err(fault) => return Ok(Done::Failed(fault, "look at the old key")),
+            Err(fault) => return Ok(Done::Failed(fault, Doing::LookAtPreviousKey)),
         }
         if let Err(fault) =
             act.account.amend(id, &Amendment::activity(act.desired.settings.clone(), on)).await
@@ -179,7 +180,7 @@ impl<P: KeyPorts> KeyPass<P> {
             let moot =
                 fault.kind.is_rejection() || matches!(fault.kind, FaultKind::NotFound | FaultKind::Conflict);
             if !moot {
-                return Ok(Done::Failed(fault, "switch the old key"));
+                return Ok(Done::Failed(fault, Doing::SwitchPreviousKey));
             }
         }
         self.changed_vendor();

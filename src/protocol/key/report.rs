@@ -17,6 +17,7 @@ use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::listing::Listed;
 use crate::plan::naming::Serial;
 use crate::plan::report::budget::{Evidence, Purse};
+use crate::plan::report::doing::Doing;
 use crate::plan::report::key::{Found, Scene};
 use crate::plan::report::{self, conditions};
 use crate::plan::spec_error::SpecError;
@@ -282,7 +283,7 @@ impl<P: KeyPorts> KeyPass<P> {
     pub(super) async fn failed(
         &mut self,
         fault: &Fault,
-        doing: &str,
+        doing: Doing,
         facts: Option<&Facts>,
     ) -> Result<Pass, Error> {
         if fault.kind == FaultKind::BreakerOpen {

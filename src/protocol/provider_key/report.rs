@@ -8,6 +8,7 @@ use crate::plan::fault::Fault;
 use crate::plan::naming::Serial;
 use crate::plan::provider_key::{ProviderKeyDecision, ProviderKeyWhy as Why};
 use crate::plan::report;
+use crate::plan::report::doing::Doing;
 use crate::plan::retry;
 use crate::plan::time;
 use crate::protocol::ports::Measure;
@@ -64,7 +65,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         self.publish(status, verdict).await
     }
 
-    pub(super) async fn failed(&mut self, fault: &Fault, doing: &str) -> Result<Pass, Error> {
+    pub(super) async fn failed(&mut self, fault: &Fault, doing: Doing) -> Result<Pass, Error> {
         if fault.reason() == Reason::ConsoleTokenNotReady {
             return self.blocked(&fault.to_string()).await;
         }

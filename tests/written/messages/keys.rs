@@ -5,6 +5,7 @@ use super::{Book, at};
 use keysmith::api::rotation::{DeletionPolicy, PreviousKey, SecretContest};
 use keysmith::api::shared::{Budget, Period};
 use keysmith::api::{EventReason, GatewayApiKey, GatewayApiKeyStatus};
+use keysmith::cluster::ledger;
 use keysmith::gateway::edgee;
 use keysmith::plan::decision::{Decision, Step, Why};
 use keysmith::plan::deletion::{Left, LeftWhy};
@@ -16,6 +17,8 @@ use keysmith::plan::models::{Found as FoundModels, Unknown};
 use keysmith::plan::naming::Serial;
 use keysmith::plan::report::budget::{self, Purse, Spending};
 use keysmith::plan::report::conditions::{Looked, Rotation};
+use keysmith::plan::report::deletion::{Blocked, Hindrance};
+use keysmith::plan::report::doing::Doing;
 use keysmith::plan::report::key::{self, Found, Scene};
 use keysmith::plan::report::{conditions as report, deletion, models};
 use keysmith::plan::requests::Cause;
@@ -107,7 +110,7 @@ pub fn ready(book: &mut Book) {
         book.ready(&key::resting(&rest(Why::Suspended), &scene).unwrap());
         book.ready(&key::resting(&rest(Why::Suspended), &Scene { expired: true, ..scene.clone() }).unwrap());
         book.ready(&key::resting(&rest(Why::TypeFixed), &scene).unwrap());
-        book.ready(&key::failed(&down(), "list the keys", at(5), false, &scene).still_ready(true));
+        book.ready(&key::failed(&down(), Doing::ListKeys, at(5), false, &scene).still_ready(true));
     }
     let failing =
         GatewayApiKeyStatus { next_rotation_time: Some(at(7)), expires_at: Some(at(14400)), ..status() };
@@ -300,22 +303,25 @@ fn tell(book: &mut Book, notice: Option<keysmith::plan::report::Notice>) {
 }
 
 pub fn deletion(book: &mut Book) {
-    let refused = Fault::without_effect(FaultKind::TokenRefused).to_string();
-    for leaked in [false, true] {
-        book.ready(&deletion::blocked(&refused, "ConsoleToken edgee", None, (&status(), leaked)));
+    let failed = FaultKind::Failed { status: 503, until: None };
+    let (refused, failed) = (Fault::without_effect(FaultKind::TokenRefused), Fault::without_effect(failed));
+    let whys = [
+        Hindrance::Paused(refused),
+        Hindrance::Failed(Doing::RevokeKey, failed),
+        Hindrance::TokenUnusable,
+        Hindrance::Doubted("the vendor shows none of the keys that were made with it".to_owned()),
+        Hindrance::Slow(20),
+        Hindrance::Unrecorded(ledger::Error::Full("keysmith/keysmith-ledger-shop".to_owned()).to_string()),
+    ];
+    let (known, unknown) = (status(), GatewayApiKeyStatus::default());
+    let (token, none) = ("ConsoleToken edgee", None);
+    for why in &whys {
+        let retry = matches!(why, Hindrance::Failed(..) | Hindrance::Unrecorded(_)).then(|| at(5));
+        book.ready(&deletion::blocked(&Blocked { why, token, retry, status: &known, leaked: false }));
     }
-    book.ready(&deletion::blocked(
-        "could not revoke the key: the vendor failed (503)",
-        "ConsoleToken edgee",
-        Some(at(5)),
-        (&status(), false),
-    ));
-    book.ready(&deletion::blocked(
-        &refused,
-        "ConsoleToken edgee",
-        None,
-        (&GatewayApiKeyStatus::default(), false),
-    ));
+    let why = &whys[0];
+    book.ready(&deletion::blocked(&Blocked { why, token, retry: none, status: &known, leaked: true }));
+    book.ready(&deletion::blocked(&Blocked { why, token, retry: none, status: &unknown, leaked: false }));
     book.ready(&deletion::token_lost(
         "Secret edgee-console is gone and cannot come back, because the namespace is being deleted",
     ));
