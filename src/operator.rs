@@ -64,6 +64,13 @@ pub struct Operator {
 /// Interval at which missing CRDs are looked up again.
 const MISSING: Duration = Duration::from_secs(2);
 
+/// What the process shares with its watches and its sender of events.
+struct ProcessParts {
+    events: Events,
+    namespaces: Namespaces,
+    memory: Arc<Memory>,
+}
+
 /// State that outlasts a leadership period, besides the controllers' own.
 struct Lasting {
     process: Arc<Process>,
@@ -91,7 +98,7 @@ impl Operator {
             .unzip();
         tracing::info!(cluster = %crate::plan::naming::Mark::new(&cluster, ""), "watching begins");
         let (namespaces, labels) = self.labels();
-        let process = Arc::new(self.process(cluster, events, &scopes, (namespaces, memory)));
+        let process = Arc::new(self.process(cluster, ProcessParts { events, namespaces, memory }, &scopes));
         self.metrics.export(Exported::of(&process));
         self.metrics.shards(self.settings.shard.count());
         let labelled = scopes.clone();
@@ -260,13 +267,8 @@ impl Operator {
     }
 
     /// The state that the controllers of all scopes share.
-    fn process(
-        &self,
-        cluster: ClusterId,
-        events: Events,
-        scopes: &[Arc<Scope>],
-        (namespaces, memory): (Namespaces, Arc<Memory>),
-    ) -> Process {
+    fn process(&self, cluster: ClusterId, parts: ProcessParts, scopes: &[Arc<Scope>]) -> Process {
+        let ProcessParts { events, namespaces, memory } = parts;
         // Without all namespaces, the operator cannot know which keys no resource accounts for, so it does not sweep.
         let sees_all = self.namespaces.is_empty();
         Process {

@@ -30,6 +30,8 @@ mod support {
     pub mod invariants;
     pub mod logged;
     pub mod orders;
+    #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod random;
     pub mod stub;
     pub mod vendor;
 }

@@ -37,6 +37,8 @@ mod support {
     #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod process;
     #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod random;
+    #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod replica;
     #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod rights;

@@ -12,6 +12,8 @@ mod support {
     #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod invariants;
     #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod random;
+    #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod report;
 }
 mod plans {

@@ -33,6 +33,8 @@ mod support {
     #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod policies;
     #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod random;
+    #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod replica;
     #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod report;

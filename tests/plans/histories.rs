@@ -6,9 +6,10 @@ use super::mutant::Mutant;
 use super::peace::NOT_QUIET;
 use super::search::search;
 use super::searches::scenarios;
+use crate::support::random::runner;
 use crate::support::report;
 use proptest::strategy::{Strategy, ValueTree};
-use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use proptest::test_runner::TestCaseError;
 
 const LONGEST: usize = 120;
 /// Some mutants do no harm in most histories.
@@ -20,14 +21,6 @@ pub fn cases(default: u32) -> u32 {
     let more = std::env::var("KEYSMITH_CASES").ok();
     let thorough = if report::thorough() { 10 * default } else { default };
     more.and_then(|it| it.parse().ok()).unwrap_or(thorough)
-}
-
-/// The same cases in every run, so that a run can be repeated. `KEYSMITH_SEED` chooses others.
-pub fn runner(cases: u32) -> TestRunner {
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
-    let seed = std::env::var("KEYSMITH_SEED").ok().and_then(|it| it.parse().ok());
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed.unwrap_or(7); 32]);
-    TestRunner::new_with_rng(config, rng)
 }
 
 #[test]

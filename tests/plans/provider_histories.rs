@@ -1,9 +1,10 @@
 //! Random histories of provider keys, at vendors that follow their documentation in different ways.
 
 use super::fate::Fate;
-use super::histories::{cases, runner};
+use super::histories::cases;
 use super::provider_model::{Mutant, ProviderModel};
 use super::provider_world::{Ask, House, ProviderWorld, Resource, Shared, mark};
+use crate::support::random::runner;
 use jiff::SignedDuration;
 use keysmith::api::condition::{self, READY};
 use keysmith::plan::listing::KeyId;

@@ -1,11 +1,12 @@
 //! Malformed answers, the same ones in every run, derived from the answers of a correct vendor.
 
+use super::random::runner;
 use jiff::Timestamp;
 use keysmith::plan::fault::{Fault, Outcome};
 use keysmith::plan::usage::Span;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
-use proptest::test_runner::{RngAlgorithm, TestError, TestRng, TestRunner};
+use proptest::test_runner::TestError;
 use serde_json::{Value, json};
 use std::fmt::Debug;
 
@@ -118,16 +119,13 @@ pub fn bytes(sound: Vec<Value>, envelope: &'static str) -> impl Strategy<Value =
     ]
 }
 
-/// Runs the cases of a fixed seed. Nothing is written to disk.
+/// Runs the cases of one seed.
 pub fn fuzz<T: Debug>(
     cases: u32,
     strategy: &impl Strategy<Value = T>,
     check: impl Fn(T) -> Result<(), String>,
 ) {
-    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
-    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-    let mut runner = TestRunner::new_with_rng(config, rng);
-    let result = runner.run(strategy, |case| check(case).map_err(TestCaseError::fail));
+    let result = runner(cases).run(strategy, |case| check(case).map_err(TestCaseError::fail));
     match result {
         Ok(()) => {}
         Err(TestError::Fail(why, case)) => panic!("{why}: {case:?}"),

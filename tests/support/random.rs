@@ -1,6 +1,23 @@
 //! Random numbers that can be drawn again: one seed, `KEYSMITH_SEED`, for all of them. `SplitMix64` takes six lines; a
 //! library is not used, because a seed has to mean the same run after an update of dependencies. Values that should
-//! shrink use proptest instead.
+//! shrink use proptest instead, with the same seed.
+
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+/// The seed in `KEYSMITH_SEED`.
+fn given() -> Option<u64> {
+    std::env::var("KEYSMITH_SEED").ok().and_then(|text| text.parse().ok())
+}
+
+/// A runner of proptest: the same cases in every run, others with another seed. Nothing is written to disk.
+pub fn runner(cases: u32) -> TestRunner {
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
+    let mut seed = [7; 32];
+    if let Some(given) = given() {
+        seed[..8].copy_from_slice(&given.to_le_bytes());
+    }
+    TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed))
+}
 
 /// A random number generator (`SplitMix64`).
 pub struct Rng {
@@ -16,11 +33,11 @@ impl Rng {
 
     /// A generator with the seed in `KEYSMITH_SEED`, or with the caller's default.
     pub fn from_environment(default: impl FnOnce() -> u64) -> Self {
-        let given = std::env::var("KEYSMITH_SEED").ok().and_then(|text| text.parse().ok());
-        Self::new(given.unwrap_or_else(default))
+        Self::new(given().unwrap_or_else(default))
     }
 
-    fn next(&mut self) -> u64 {
+    /// Any number.
+    pub fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

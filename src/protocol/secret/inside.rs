@@ -36,14 +36,9 @@ pub struct Imprint {
 }
 
 impl Imprint {
-    /// The imprint of a key of that serial and id in these entries. `None`: no entry contains the key verbatim, such as where a template
+    /// The imprint of a key in these entries. `None`: no entry contains the key verbatim, such as where a template
     /// changes its letters; the key can then not be read back from the Secret.
-    pub fn new(
-        entries: &BTreeMap<String, String>,
-        key: &str,
-        (serial, id): (Serial, &KeyId),
-        uid: &str,
-    ) -> Option<Self> {
+    pub fn new(entries: &BTreeMap<String, String>, key: &str, which: StandingKey, uid: &str) -> Option<Self> {
         if key.len() < SHORTEST_KEY {
             return None;
         }
@@ -51,8 +46,8 @@ impl Imprint {
         let at: BTreeMap<_, _> = entries.iter().filter_map(found).collect();
         let hash = fingerprint(key.as_bytes(), uid);
         (!at.is_empty()).then_some(Self {
-            serial: serial.0,
-            id: Some(id.0.clone()),
+            serial: which.serial.0,
+            id: which.id.map(|id| id.0),
             length: key.len(),
             hash,
             at,
@@ -262,10 +257,14 @@ mod tests {
 
     const KEY: &str = "sk-fake-0123456789";
 
+    fn standing(serial: u64) -> StandingKey {
+        StandingKey { serial: Serial(serial), id: Some(KeyId(format!("key_{serial}"))) }
+    }
+
     fn secret(entries: &[(&str, &str)]) -> Secret {
         let texts: BTreeMap<_, _> =
             entries.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-        let imprint = Imprint::new(&texts, KEY, (Serial(3), &KeyId("key_3".to_owned())), "uid").unwrap();
+        let imprint = Imprint::new(&texts, KEY, standing(3), "uid").unwrap();
         let data = texts.into_iter().map(|(name, text)| (name, ByteString(text.into_bytes()))).collect();
         let mut secret = Secret { data: Some(data), ..Secret::default() };
         secret.annotations_mut().insert(KEY_AT.to_owned(), imprint.encode());
@@ -290,7 +289,7 @@ mod tests {
     fn a_key_is_found_in_whatever_text_it_stands() {
         let key = "sk-edgee-emulated-1-abcdef";
         let entries = BTreeMap::from([("key".to_owned(), key.to_owned())]);
-        let imprint = Imprint::new(&entries, key, (Serial(3), &KeyId("key_3".to_owned())), "uid").unwrap();
+        let imprint = Imprint::new(&entries, key, standing(3), "uid").unwrap();
         let imprint = Imprint::decode(&imprint.encode()).unwrap();
         for text in [
             key.to_owned(),
@@ -347,6 +346,6 @@ mod tests {
     #[test]
     fn a_template_that_changes_the_letters_of_a_key_leaves_no_imprint() {
         let entries = BTreeMap::from([("key".to_owned(), KEY.to_uppercase())]);
-        assert_eq!(Imprint::new(&entries, KEY, (Serial(1), &KeyId("key_1".to_owned())), "uid"), None);
+        assert_eq!(Imprint::new(&entries, KEY, standing(1), "uid"), None);
     }
 }

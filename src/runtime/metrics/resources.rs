@@ -83,26 +83,37 @@ const CONDITIONS: [(&str, &[&str], &str); 4] = [
 
 type Encoded = Result<(), fmt::Error>;
 
+/// Name and help of a family.
+#[derive(Clone, Copy)]
+struct Named<'a> {
+    name: &'a str,
+    help: &'a str,
+}
+
+const fn named<'a>(name: &'a str, help: &'a str) -> Named<'a> {
+    Named { name, help }
+}
+
 /// One family of gauges.
 struct Family<'a, 'b>(&'a mut DescriptorEncoder<'b>);
 
 impl Family<'_, '_> {
     /// Writes a gauge without labels.
-    fn gauge<N>(&mut self, (name, help): (&str, &str), value: N) -> Encoded
+    fn gauge<N>(&mut self, named: Named<'_>, value: N) -> Encoded
     where
         ConstGauge<N>: EncodeMetric,
     {
-        let encoder = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        let encoder = self.0.encode_descriptor(named.name, named.help, None, MetricType::Gauge)?;
         ConstGauge::new(value).encode(encoder)
     }
 
     /// Writes the family: `fill` calls its argument once for each series.
     fn gauges(
         &mut self,
-        (name, help): (&str, &str),
+        named: Named<'_>,
         fill: impl FnOnce(&mut dyn FnMut(&[(&str, &str)], i64)),
     ) -> Encoded {
-        let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        let mut encoder = self.0.encode_descriptor(named.name, named.help, None, MetricType::Gauge)?;
         let mut failed = Ok(());
         fill(&mut |labels, value| {
             let written = encoder.encode_family(&labels).and_then(|it| ConstGauge::new(value).encode(it));
@@ -132,17 +143,18 @@ impl Resources {
     fn of_keys(
         &self,
         family: &mut Family<'_, '_>,
-        named: (&str, &str),
+        named: Named<'_>,
         value: impl Fn(&Resource<'_>) -> Option<i64>,
     ) -> Encoded {
-        self.of_kinds(family, named, (&["GatewayApiKey"], value))
+        self.of_kinds(family, named, &["GatewayApiKey"], value)
     }
 
     fn of_kinds(
         &self,
         family: &mut Family<'_, '_>,
-        named: (&str, &str),
-        (kinds, value): (&[&str], impl Fn(&Resource<'_>) -> Option<i64>),
+        named: Named<'_>,
+        kinds: &[&str],
+        value: impl Fn(&Resource<'_>) -> Option<i64>,
     ) -> Encoded {
         family.gauges(named, |series| {
             self.each(|it| {
@@ -156,7 +168,7 @@ impl Resources {
     fn conditions(&self, family: &mut Family<'_, '_>) -> Encoded {
         for (name, kinds, help) in CONDITIONS {
             let help = format!("{help}: 1 for the status and the reason that each has");
-            family.gauges((name, &help), |series| {
+            family.gauges(named(name, &help), |series| {
                 self.each(|it| {
                     for condition in it.conditions.iter().filter(|_| kinds.contains(&it.kind)) {
                         let labels = [
@@ -175,28 +187,32 @@ impl Resources {
     }
 
     fn keys(&self, family: &mut Family<'_, '_>) -> Encoded {
-        let expiry = (
+        let expiry = named(
             "key_expiry_timestamp_seconds",
             "When the served key of a GatewayApiKey stops working, Unix seconds",
         );
         self.of_keys(family, expiry, |it| it.expires_at.map(Timestamp::as_second))?;
-        let next = (
+        let next = named(
             "key_next_rotation_timestamp_seconds",
             "When the key of a GatewayApiKey is replaced next, or the replacement tried again, Unix seconds",
         );
         self.of_keys(family, next, |it| it.next_rotation.map(Timestamp::as_second))?;
-        let previous = ("key_previous", "Previous keys of a GatewayApiKey that still exist at the vendor");
+        let previous =
+            named("key_previous", "Previous keys of a GatewayApiKey that still exist at the vendor");
         self.of_keys(family, previous, |it| Some(count(it.previous)))?;
         let kinds = &["ConsoleToken", "ClusterConsoleToken"][..];
-        let expiry =
-            ("console_token_expiry_timestamp_seconds", "Declared expiry of a console token, Unix seconds");
-        self.of_kinds(family, expiry, (kinds, |it: &Resource<'_>| it.expires_at.map(Timestamp::as_second)))
+        let expiry = named(
+            "console_token_expiry_timestamp_seconds",
+            "Declared expiry of a console token, Unix seconds",
+        );
+        self.of_kinds(family, expiry, kinds, |it| it.expires_at.map(Timestamp::as_second))
     }
 
     /// Deletions that wait: a namespace that does not end is one of these.
     fn deletions(&self, family: &mut Family<'_, '_>) -> Encoded {
-        let named = ("deletion_blocked", "1 while a resource that is being deleted cannot go, by kind");
-        family.gauges(named, |series| {
+        let blocked =
+            named("deletion_blocked", "1 while a resource that is being deleted cannot go, by kind");
+        family.gauges(blocked, |series| {
             self.each(|it| {
                 let said = |condition: &Condition| {
                     condition.type_ == "Ready" && condition.reason == "DeletionBlocked"
@@ -213,8 +229,8 @@ impl Resources {
     fn tokens(&self, family: &mut Family<'_, '_>) -> Encoded {
         let source = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let tokens = source.as_ref().map_or_else(Vec::new, |it| it.tokens());
-        let mut each = |named, value: fn(&TokenHealth) -> Option<i64>| {
-            family.gauges(named, |series| {
+        let mut each = |family_name: Named<'_>, value: fn(&TokenHealth) -> Option<i64>| {
+            family.gauges(family_name, |series| {
                 for it in &tokens {
                     let namespace = it.token.namespace.as_deref().unwrap_or_default();
                     if let Some(value) = value(it) {
@@ -226,24 +242,24 @@ impl Resources {
                 }
             })
         };
-        each(("console_token_ready", "1 while the vendor accepts a console token"), |it| {
+        each(named("console_token_ready", "1 while the vendor accepts a console token"), |it| {
             Some(i64::from(it.ready))
         })?;
         let doubted =
             "1 while a console token does not seem to lead to the account that its keys were made in";
-        each(("accounts_doubted", doubted), |it| Some(i64::from(it.doubted)))?;
+        each(named("accounts_doubted", doubted), |it| Some(i64::from(it.doubted)))?;
         let held = "1 while calls with a console token are held back because the vendor refused it";
-        each(("console_token_held_back", held), |it| Some(i64::from(it.held_back)))?;
+        each(named("console_token_held_back", held), |it| Some(i64::from(it.held_back)))?;
         let listed = "When the newest complete listing of the account of a console token began, Unix seconds";
-        each(("console_token_last_poll_timestamp_seconds", listed), |it| {
+        each(named("console_token_last_poll_timestamp_seconds", listed), |it| {
             it.listed_at.map(Timestamp::as_second)
         })?;
         let waiting = "Passes over resources that wait for a turn at the account of a console token";
-        each(("console_token_passes_waiting", waiting), |it| Some(count(it.waiting)))?;
+        each(named("console_token_passes_waiting", waiting), |it| Some(count(it.waiting)))?;
         let (waiting, oldest) = source.map_or((0, 0.0), |it| it.queue());
-        family.gauge(("queue_depth", "Passes over resources that wait for a turn"), count(waiting))?;
+        family.gauge(named("queue_depth", "Passes over resources that wait for a turn"), count(waiting))?;
         family.gauge(
-            ("queue_oldest_seconds", "For how long the first of the passes that wait has waited"),
+            named("queue_oldest_seconds", "For how long the first of the passes that wait has waited"),
             oldest,
         )
     }

@@ -1,5 +1,6 @@
 //! The stored state of the server, and the one place that changes it.
 
+use crate::support::random::Rng;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,7 +54,7 @@ pub(super) struct State {
     pub(super) faults: Faults,
     pub(super) secrets: Vec<SecretVersion>,
     pub(super) connections: u64,
-    minted: u64,
+    identifiers: Rng,
     pub(super) latency: Duration,
     pub(super) collection_delay: Duration,
     /// Whether the garbage collector or a namespace deletion has work to do.
@@ -75,7 +76,7 @@ impl State {
             faults: Faults::default(),
             secrets: Vec::new(),
             connections: 0,
-            minted: 0,
+            identifiers: Rng::new(0),
             latency: Duration::from_millis(1),
             collection_delay: Duration::from_millis(50),
             unsettled: false,
@@ -124,11 +125,7 @@ impl State {
     /// A new identifier: the same in every run, but distributed like a random one, so that hashes of it are distributed
     /// too.
     pub(super) fn mint(&mut self) -> u64 {
-        self.minted += 1;
-        let mut mixed = self.minted.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
+        self.identifiers.next()
     }
 
     pub(super) fn mint_uid(&mut self) -> String {
