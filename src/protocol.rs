@@ -16,7 +16,7 @@ use crate::plan::fault::Fault;
 use crate::plan::identity::TokenRef;
 use crate::plan::ledger::{Entry, Owner, Place, Why};
 use crate::plan::naming::Mark;
-use crate::plan::report::doing::Doing;
+use crate::plan::report::call_purpose::CallPurpose;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use ports::{ObjectPort, Ports};
@@ -59,7 +59,7 @@ enum Done {
     /// The pass is over.
     Pass(Pass),
     /// The vendor call that was made for this failed.
-    Failed(Fault, Doing),
+    Failed(Fault, CallPurpose),
 }
 
 impl Pass {

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn each_key_stands_under_what_is_missing_and_nothing_in_it_is_markup() {
+    fn each_key_is_in_secret_under_what_is_missing_and_nothing_in_it_is_markup() {
         let mut view = View::new("2026-11-30T00:00:00Z".parse().unwrap());
         let ready = json!([{"type": "Ready", "status": "True", "reason": "Issued", "message": "",
             "lastTransitionTime": "2026-11-01T00:00:00Z"}]);

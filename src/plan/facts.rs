@@ -51,7 +51,7 @@ pub struct Held {
     pub kind_fits: bool,
     /// The key whose bytes are in the Secret, according to their hash. If other parts were edited, they can be repaired
     /// while these bytes are kept.
-    pub key: Option<StandingKey>,
+    pub key: Option<KeyInSecret>,
     /// Whether those bytes are in every entry where Keysmith wrote them, so that applications read them.
     pub whole: bool,
     /// Whether the Secret is immutable, so that nothing can be written into it.
@@ -64,15 +64,15 @@ pub struct Held {
 
 /// A key whose bytes are in a Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StandingKey {
+pub struct KeyInSecret {
     /// Its serial.
     pub serial: Serial,
-    /// The vendor's id, because two keys may have one serial: a proxy may send a create call twice, or somebody may copy a
-    /// name. `None`: the Secret was written by version 0.1, which did not record the id.
+    /// The vendor's id, because two keys may have one serial: a proxy may send a create call twice, or a person may copy a
+    /// name. `None`: the Secret was written by version 0.1, and has no imprint.
     pub id: Option<KeyId>,
 }
 
-impl StandingKey {
+impl KeyInSecret {
     /// Whether it is the key with this serial and id.
     pub fn is(&self, serial: Serial, id: &KeyId) -> bool {
         self.serial == serial && self.id.as_ref().is_none_or(|it| it == id)
@@ -366,15 +366,11 @@ impl Facts {
         let record = &self.record;
         let written = |it: &Held| it.intact && it.key_id == record.id && it.serial == record.serial;
         record.serial.is_some()
-            && self.target.held().is_some_and(|held| match held.key {
-                Some(_) => self.key_stands() && (written(held) || held.whole),
-                // A template that changes the letters of a key leaves no bytes to recognise.
-                None => written(held),
-            })
+            && self.target.held().is_some_and(|held| written(held) || held.whole && self.key_is_in_secret())
     }
 
     /// Whether the bytes of the served key are in the Secret, so that the rest can be written again around them.
-    pub fn key_stands(&self) -> bool {
+    pub fn key_is_in_secret(&self) -> bool {
         let standing = self.target.held().and_then(|held| held.key.as_ref());
         let served = self.record.serial.zip(self.record.id.as_ref());
         standing.zip(served).is_some_and(|(key, (serial, id))| key.is(serial, id))

@@ -114,7 +114,7 @@ fn is_first(facts: &Facts) -> bool {
 /// later, and nothing is repaired if the key is gone or the Secret cannot be written.
 fn backing_off(facts: &Facts, served: Option<&Served<'_>>, next: Timestamp) -> Decision {
     let absent = facts.target == Target::Absent && facts.ability.recovery == Recovery::Reveal;
-    let at_once = facts.record.worked || absent || facts.key_stands();
+    let at_once = facts.record.worked || absent || facts.key_is_in_secret();
     let repair = |served| mend(facts, served).filter(|it| at_once && it.why != Why::Overlap);
     let gone = facts.confirmed == Confirmed::Gone;
     let mended = served.filter(|_| unwritable(facts).is_none() && !gone).and_then(repair);
@@ -261,14 +261,14 @@ fn mend(facts: &Facts, served: &Served<'_>) -> Option<Decision> {
     if immutable(facts) {
         return Some(take(Step::Rest(None), Why::SecretImmutable));
     }
-    if !facts.key_stands() && facts.ability.recovery != Recovery::Reveal {
+    if !facts.key_is_in_secret() && facts.ability.recovery != Recovery::Reveal {
         return lost_for_good(facts);
     }
     if outranked(facts, newest(facts, served)) {
         return facts.pending().is_none().then(|| take(Step::BumpSerial(facts.next_serial()), why));
     }
     let (serial, id) = (served.serial, served.id.clone());
-    let step = if facts.key_stands() { Step::Rewrite(serial, id) } else { Step::Restore(serial, id) };
+    let step = if facts.key_is_in_secret() { Step::Rewrite(serial, id) } else { Step::Restore(serial, id) };
     Some(take(step, why))
 }
 

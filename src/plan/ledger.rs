@@ -151,8 +151,9 @@ impl TokenPlace {
     }
 }
 
-/// Minimum time between the two looks that prove a key gone; it is raised above the listing lag.
-const LOOKS_APART: SignedDuration = SignedDuration::from_mins(1);
+/// Minimum time between the two looks that prove a key gone. It is long, because without its entry a key that was kept on
+/// purpose looks like an orphan: a vendor that hides keys for a while must not cost them their entries.
+const LOOKS_APART: SignedDuration = SignedDuration::from_hours(24);
 
 /// When the keys of entries were first missing at the vendor, by the names of the entries.
 #[derive(Clone, Debug, Default)]
@@ -170,21 +171,17 @@ impl Missing {
         self.0.remove(&entry.name());
     }
 
-    /// The key of that entry is missing at `now`. Returns whether it is gone: where the vendor offers only listings, a
-    /// single look is no proof.
-    pub fn is_gone(&mut self, entry: &Entry, now: Timestamp, listing_lag: SignedDuration) -> bool {
+    /// The key of that entry is missing at `now`. Returns whether it is gone: a single look is no
+    /// proof.
+    pub fn is_gone(&mut self, entry: &Entry, now: Timestamp) -> bool {
         let first = *self.0.entry(entry.name()).or_insert(now);
-        now >= plus(first, LOOKS_APART.max(plus_a_second(listing_lag)))
+        now >= plus(first, LOOKS_APART)
     }
 
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.0.clear();
     }
-}
-
-fn plus_a_second(span: SignedDuration) -> SignedDuration {
-    span.saturating_add(SignedDuration::from_secs(1))
 }
 
 /// One key that was left behind. An entry never contains a secret.

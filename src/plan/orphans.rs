@@ -31,7 +31,7 @@ pub struct Sight<'a> {
     pub cluster: &'a ClusterId,
     /// When the listing began.
     pub as_of: Timestamp,
-    /// When what accounts for keys had been read, after the listing.
+    /// When the resources and the ledger had been read, after the listing.
     pub read_at: Timestamp,
     /// Every key of the account.
     pub keys: &'a [Listed],
@@ -48,8 +48,8 @@ pub struct Known {
     pub book: Book,
 }
 
-/// Suspected orphans of earlier sweeps, and when it was read first that nothing accounts for each of them: a sweep may pause
-/// between the listing and that reading.
+/// Suspected orphans of earlier sweeps, each with the time of the first reading in which no resource and no ledger entry
+/// accounted for it. The listing may be older, because a sweep may pause after it.
 pub type Suspects = BTreeMap<KeyId, Timestamp>;
 
 /// What happens to an orphan.
@@ -69,7 +69,7 @@ pub enum Stage {
 pub struct Orphan {
     /// The key.
     pub key: Listed,
-    /// When it was read first that nothing accounts for it.
+    /// The time of the first reading in which nothing accounted for it.
     pub since: Timestamp,
     /// What happens to it.
     pub stage: Stage,

@@ -6,7 +6,7 @@ use super::decision::{Decision, Step, Why};
 use super::desired::{self, Desired};
 use super::drift::Field;
 use super::expiry;
-use super::facts::{Bounds, Confirmed, Facts, Held, Record, StandingKey, Target};
+use super::facts::{Bounds, Confirmed, Facts, Held, KeyInSecret, Record, Target};
 use super::issuance;
 use super::listing::{KeyId, Listed, Shown};
 use super::naming::{ClusterId, Identity, Mark, Serial};
@@ -224,7 +224,7 @@ fn held(id: &KeyId, serial: Serial, record: &Record, before: Option<&Desired>, d
         intact: true,
         current: before.is_none_or(|it| rendered(it) == rendered(desired)),
         kind_fits: before.is_none_or(|it| it.secret.kind == desired.secret.kind),
-        key: Some(StandingKey { serial, id: Some(id.clone()) }),
+        key: Some(KeyInSecret { serial, id: Some(id.clone()) }),
         whole: true,
         immutable: false,
         state: String::new(),

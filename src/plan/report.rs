@@ -2,9 +2,9 @@
 //! or beside the check that refuses a field; `tests/written/messages.txt` has one example of each.
 
 pub mod budget;
+pub mod call_purpose;
 pub mod conditions;
 pub mod deletion;
-pub mod doing;
 pub mod key;
 pub mod models;
 pub mod project;
@@ -16,7 +16,7 @@ use crate::api::condition::{self, Condition, READY, STALLED};
 use crate::api::verdict::Course;
 use crate::api::{EventReason, LastPass, Reason, Verdict};
 use crate::plan::time::clock;
-use doing::Doing;
+use call_purpose::CallPurpose;
 use jiff::Timestamp;
 
 /// An event: one per transition. Events are the first to be dropped under load.
@@ -77,40 +77,40 @@ pub fn confirms(last: Option<&LastPass>, fault: &Fault) -> bool {
 
 /// The verdict after a failed vendor call. `again`: the same failure happened
 /// before, which confirms that only a person can fix it.
-pub fn failed(fault: &Fault, doing: Doing, next: Timestamp, again: bool) -> Verdict {
+pub fn failed(fault: &Fault, purpose: CallPurpose, next: Timestamp, again: bool) -> Verdict {
     let next = clock(next);
     let message = match &fault.kind {
         FaultKind::Rejected { status: 405 | 415, .. } => format!(
-            "could not {doing}: {fault}; no specification changes that: look at spec.endpoint of the ConsoleToken and at what answers there; \
+            "could not {purpose}: {fault}; no specification changes that: look at spec.endpoint of the ConsoleToken and at what answers there; \
              tried again at {next}"
         ),
         FaultKind::Rejected { fields, .. } if fields.is_empty() => format!(
-            "could not {doing}: {fault}; compare the specification with `keysmith explain`, and look for this call in the \
+            "could not {purpose}: {fault}; compare the specification with `keysmith explain`, and look for this call in the \
              vendor's console; tried again at {next}"
         ),
         FaultKind::Rejected { .. } => {
-            format!("could not {doing}: {fault}; change the specification, otherwise tried again at {next}")
+            format!("could not {purpose}: {fault}; change the specification, otherwise tried again at {next}")
         }
         FaultKind::RejectedOurs { .. } => format!(
-            "could not {doing}: {fault}: no field of the specification sets it, so that the vendor's API or Keysmith has to change; look for a \
+            "could not {purpose}: {fault}: no field of the specification sets it, so that the vendor's API or Keysmith has to change; look for a \
              newer version of Keysmith; tried again at {next}"
         ),
         FaultKind::KeyLimit { .. } => format!(
-            "could not {doing}: {fault}; delete keys that are not needed or raise the plan's limit, and look at what the \
+            "could not {purpose}: {fault}; delete keys that are not needed or raise the plan's limit, and look at what the \
              console token may do; tried again at {next}"
         ),
         FaultKind::TokenRefused => {
             format!(
-                "could not {doing}: {fault}; replace the token as its ConsoleToken says; tried again at {next}"
+                "could not {purpose}: {fault}; replace the token as its ConsoleToken says; tried again at {next}"
             )
         }
         FaultKind::Forbidden => format!(
-            "could not {doing}: {fault}; give the console token that right in the vendor's console, or use another token; tried \
+            "could not {purpose}: {fault}; give the console token that right in the vendor's console, or use another token; tried \
              again at {next}"
         ),
         kind => match on_the_way(kind, "spec.endpoint of the ConsoleToken") {
-            Some(cure) => format!("could not {doing}: {fault}; {cure}; tried again at {next}"),
-            None => format!("could not {doing}: {fault}; tried again at {next}"),
+            Some(cure) => format!("could not {purpose}: {fault}; {cure}; tried again at {next}"),
+            None => format!("could not {purpose}: {fault}; tried again at {next}"),
         },
     };
     Verdict::reconciling(fault.reason(), message).stalled_if(fault.stalls(again)).about(fault.name())

@@ -1,7 +1,7 @@
 //! What is remembered of a Secret after it was read or written, so that a pass need not read it again as long as nobody
 //! changed it: its resourceVersion, and what was found in it.
 
-use super::facts::{Held, Record, StandingKey};
+use super::facts::{Held, KeyInSecret, Record};
 use super::hash;
 use super::naming::Serial;
 use super::template::{Rendering, SecretPlan};
@@ -64,7 +64,7 @@ impl Sighting {
             intact: true,
             current: true,
             kind_fits: true,
-            key: record.key_found.then(|| StandingKey { serial, id: served.id.clone() }),
+            key: record.key_found.then(|| KeyInSecret { serial, id: served.id.clone() }),
             whole: record.key_found,
             immutable: false,
             state: record.state.clone(),
@@ -74,10 +74,10 @@ impl Sighting {
     }
 }
 
-/// Without what is not recorded: the expiry, and that version 0.1 did not write the id of the key.
+/// Without what is not recorded: the expiry, and that earlier builds did not write the id of the key.
 fn comparable(held: &Held, served: &Record) -> Held {
     let named =
-        |key: &StandingKey| StandingKey { id: key.id.clone().or_else(|| served.id.clone()), ..key.clone() };
+        |key: &KeyInSecret| KeyInSecret { id: key.id.clone().or_else(|| served.id.clone()), ..key.clone() };
     Held { expires_at: None, key: held.key.as_ref().map(named), ..held.clone() }
 }
 
@@ -102,7 +102,7 @@ mod tests {
             intact: true,
             current: true,
             kind_fits: true,
-            key: Some(StandingKey { serial: Serial(3), id: served().id }),
+            key: Some(KeyInSecret { serial: Serial(3), id: served().id }),
             whole: true,
             state: "state".to_owned(),
             ..Held::default()
@@ -134,8 +134,8 @@ mod tests {
             |it| it.intact = false,
             |it| it.current = false,
             |it| it.kind_fits = false,
-            |it| it.key = Some(StandingKey { serial: Serial(2), id: None }),
-            |it| it.key = Some(StandingKey { serial: Serial(3), id: Some(KeyId("key_2".to_owned())) }),
+            |it| it.key = Some(KeyInSecret { serial: Serial(2), id: None }),
+            |it| it.key = Some(KeyInSecret { serial: Serial(3), id: Some(KeyId("key_2".to_owned())) }),
             |it| it.key = None,
             |it| it.whole = false,
             |it| it.immutable = true,

@@ -267,13 +267,13 @@ impl<P: KeyPorts> KeyPass<P> {
                 Done::Taken => self.send_event(&act, &decision),
                 Done::Again => {}
                 Done::Pass(pass) => return Ok(pass),
-                Done::Failed(fault, doing) => match replacing(&facts, &decision) {
+                Done::Failed(fault, purpose) => match replacing(&facts, &decision) {
                     Some(cause) => {
                         if let Some(pass) = self.replacement_failed(&act, &fault, cause).await? {
                             return Ok(pass);
                         }
                     }
-                    None => return self.failed(&fault, doing, Some(&facts)).await,
+                    None => return self.failed(&fault, purpose, Some(&facts)).await,
                 },
             }
         }

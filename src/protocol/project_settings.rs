@@ -12,7 +12,7 @@ use crate::plan::identity::{AnyToken, TokenRef};
 use crate::plan::limits;
 use crate::plan::project::{self, Next};
 use crate::plan::report;
-use crate::plan::report::doing::Doing;
+use crate::plan::report::call_purpose::CallPurpose;
 use crate::plan::report::project as words;
 use crate::plan::retry;
 use crate::plan::spec_error::SpecError;
@@ -133,7 +133,7 @@ impl<P: ProjectPorts> ProjectPass<P> {
     async fn compare(&mut self, account: &P::Vendor) -> Result<Pass, Error> {
         let mut project = match account.project().await {
             Ok(project) => project,
-            Err(fault) => return self.failed(&fault, Doing::ReadProject).await,
+            Err(fault) => return self.failed(&fault, CallPurpose::ReadProject).await,
         };
         let mut status = self.seen(&project);
         let mut changed = Vec::new();
@@ -160,12 +160,12 @@ impl<P: ProjectPorts> ProjectPass<P> {
                 }
                 Next::Change(fields) => {
                     if let Err(fault) = account.change_project(project, &self.settings.spec.settings).await {
-                        return self.failed(&fault, Doing::ChangeProject).await;
+                        return self.failed(&fault, CallPurpose::ChangeProject).await;
                     }
                     changed = fields;
                     project = match account.project().await {
                         Ok(project) => project,
-                        Err(fault) => return self.failed(&fault, Doing::ReadBackProject).await,
+                        Err(fault) => return self.failed(&fault, CallPurpose::ReadBackProject).await,
                     };
                     status = self.seen(&project);
                     status.last_applied_at = Some(time::to_the_second(self.ports.now()));
@@ -204,7 +204,7 @@ impl<P: ProjectPorts> ProjectPass<P> {
         self.wait(status, &verdict, next).await
     }
 
-    async fn failed(&mut self, fault: &Fault, doing: Doing) -> Result<Pass, Error> {
+    async fn failed(&mut self, fault: &Fault, purpose: CallPurpose) -> Result<Pass, Error> {
         if fault.kind == FaultKind::BreakerOpen {
             // The controller of the token notices when it works again, and enqueues this resource.
             let stalled = self.token_state().is_some_and(|it| it.stalled);
@@ -216,8 +216,8 @@ impl<P: ProjectPorts> ProjectPass<P> {
         let again = report::confirms(status.internal.last_pass.as_ref(), fault);
         let token = self.token().titled();
         let verdict = match fault.kind {
-            FaultKind::Forbidden => words::forbidden(doing, &token, next, again).about(fault.name()),
-            _ => report::failed(fault, doing, next, again),
+            FaultKind::Forbidden => words::forbidden(purpose, &token, next, again).about(fault.name()),
+            _ => report::failed(fault, purpose, next, again),
         };
         self.wait(status, &verdict, next).await
     }

@@ -26,7 +26,7 @@ use crate::plan::provider_key::{
     ProviderKeyWhy as Why, Recorded, Wanted,
 };
 use crate::plan::report as text;
-use crate::plan::report::doing::Doing;
+use crate::plan::report::call_purpose::CallPurpose;
 use crate::plan::spec_error::SpecError;
 use crate::plan::token;
 use jiff::{SignedDuration, Timestamp};
@@ -174,7 +174,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
             match self.act(&account, &decision, &wanted, &credential).await? {
                 Done::Taken | Done::Again => {}
                 Done::Pass(pass) => return Ok(pass),
-                Done::Failed(fault, doing) => return self.failed(&fault, doing).await,
+                Done::Failed(fault, purpose) => return self.failed(&fault, purpose).await,
             }
         }
         Ok(Pass::Unfinished)
@@ -297,7 +297,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
             Step::Reassign(id) => {
                 let keys: Vec<_> = wanted.assigned_to.iter().cloned().collect();
                 if let Err(fault) = account.assign_provider_key(id, &keys).await {
-                    return Ok(Done::Failed(fault, Doing::ChangeAssignment));
+                    return Ok(Done::Failed(fault, CallPurpose::ChangeAssignment));
                 }
                 self.reassigned = true;
                 self.changed_vendor();
@@ -326,7 +326,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
                 self.view = Some(view);
                 Done::Again
             }
-            Err(fault) => Done::Failed(fault, Doing::ListProviderKeys),
+            Err(fault) => Done::Failed(fault, CallPurpose::ListProviderKeys),
         }
     }
 
@@ -341,7 +341,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
     ) -> Result<Done, Error> {
         let permit = match account.permit().await {
             Ok(permit) => permit,
-            Err(fault) => return Ok(Done::Failed(fault, Doing::StoreCredential)),
+            Err(fault) => return Ok(Done::Failed(fault, CallPurpose::StoreCredential)),
         };
         let section = Store {
             ports: self.ports.clone(),
@@ -371,7 +371,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
             Stored::Failed(object, fault) => {
                 self.wrote(object);
                 self.settled = Some(serial);
-                Ok(Done::Failed(fault, Doing::StoreCredential))
+                Ok(Done::Failed(fault, CallPurpose::StoreCredential))
             }
         }
     }
@@ -423,7 +423,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
     async fn remove(&mut self, account: &P::Vendor, ids: &[KeyId]) -> Result<Done, Error> {
         for id in ids {
             if let Err(fault) = account.delete_provider_key(id).await {
-                return Ok(Done::Failed(fault, Doing::RemoveCredential));
+                return Ok(Done::Failed(fault, CallPurpose::RemoveCredential));
             }
             self.tried.insert(id.clone());
         }

@@ -1,6 +1,6 @@
-//! The sweep: finds orphans, keys at the vendor with our cluster's mark that no resource accounts for, in a listing that
-//! was made anyway, revokes those that two sweeps agree on, and removes the ledger's entries of keys that are gone. The
-//! judgement is in `plan::orphans`.
+//! The sweep finds orphans: keys at the vendor with our cluster's mark that no resource accounts for. It uses a listing that was
+//! made anyway, and revokes the orphans that two sweeps agree on; `plan::orphans` decides. It also removes the ledger's entries
+//! of keys that are gone.
 //!
 //! Resources are read after the listing: in the other order, a key that is just being created would look like an orphan.
 //! The ledger is read after the resources, because an entry is written before its resource is deleted.
@@ -29,7 +29,7 @@ pub trait SweepPorts: Ports {
     async fn known_by_everything(&self) -> kube::Result<Known>;
     /// The ledger, which is created if there is none: from then on it says what was left behind on purpose.
     async fn open_ledger(&self) -> Result<Book, ledger::Error>;
-    /// Accesses what is remembered of the ledger's entries whose keys are missing. It may be lost.
+    /// Accesses what is remembered of the ledger's entries whose keys are missing. This memory may be lost.
     fn missing<T>(&self, change: impl FnOnce(&mut Missing) -> T) -> T;
     /// Queues an event of the console token whose listing is swept; it may be dropped.
     fn announce(&self, token: &AnyToken, notice: Notice);
@@ -100,7 +100,7 @@ impl<P: SweepPorts> Sweep<'_, P> {
         Ok(Swept { suspects: orphans::suspects(&orphans), revoked, undecided })
     }
 
-    /// The listing, after what accounts for keys was read.
+    /// The input of `plan::orphans`; call it after the resources and the ledger were read.
     fn sight(&self) -> Sight<'_> {
         Sight {
             cluster: self.ports.cluster(),
@@ -188,7 +188,7 @@ impl<P: SweepPorts> Sweep<'_, P> {
         let now = self.ports.now();
         self.ports.missing(|known| {
             if missing {
-                return known.is_gone(entry, now, lag);
+                return known.is_gone(entry, now);
             }
             known.found(entry);
             false

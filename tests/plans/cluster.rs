@@ -320,12 +320,13 @@ impl Stored {
         Some(KeyId(id.unwrap_or(&entry).to_owned()))
     }
 
-    /// The serial of the key whose bytes the Secret holds, by the imprint.
-    pub fn standing(&self) -> Option<Serial> {
+    /// Serial and id of the key whose bytes the Secret holds, by the imprint.
+    pub fn standing(&self) -> Option<(Serial, Option<String>)> {
         let imprint = self.secret.annotations().get(KEY_AT)?;
         let imprint: serde_json::Value = serde_json::from_str(imprint).ok()?;
         let whole = self.entry().is_some_and(|it| it.starts_with("sk-fake-"));
-        imprint["serial"].as_u64().filter(|_| whole).map(Serial)
+        let serial = imprint["serial"].as_u64().filter(|_| whole).map(Serial)?;
+        Some((serial, imprint["id"].as_str().map(str::to_owned)))
     }
 
     pub fn newest(&self) -> Option<Serial> {

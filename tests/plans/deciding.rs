@@ -7,7 +7,7 @@ use keysmith::plan::capability::Recovery;
 use keysmith::plan::claim::{Claim, Purpose};
 use keysmith::plan::decision::{Decision, Step, Why};
 use keysmith::plan::desired::Desired;
-use keysmith::plan::facts::{Confirmed, Facts, Held, Record, StandingKey, Target};
+use keysmith::plan::facts::{Confirmed, Facts, Held, KeyInSecret, Record, Target};
 use keysmith::plan::issuance::{decide, hold};
 use keysmith::plan::naming::Serial;
 use keysmith::plan::requests::Cause;
@@ -223,7 +223,7 @@ fn a_deleted_edited_or_outdated_secret_is_written_again_with_the_same_key() {
 #[test]
 fn the_bytes_of_another_key_of_the_same_serial_are_not_taken_for_the_served_key() {
     let stands = |key: Option<&str>| {
-        let key = Some(StandingKey { serial: Serial(1), id: key.map(id) });
+        let key = Some(KeyInSecret { serial: Serial(1), id: key.map(id) });
         with_held(served(), |it| (it.key, it.intact) = (key, false))
     };
     let twin = stands(Some("other"));

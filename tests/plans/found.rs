@@ -16,14 +16,19 @@ fn with(who: usize, fate: Fate) -> Event {
 
 #[track_caller]
 fn ends_well(events: impl Into<Vec<Event>>) {
-    let events = events.into();
+    ends_well_with(&events.into(), false);
+}
+
+#[track_caller]
+fn ends_well_with(events: &[Event], sweeps: bool) {
     let ways = [(false, None), (false, Some(0)), (true, Some(0)), (true, None)];
     for (class, (expiring, survivor)) in Class::ALL.into_iter().flat_map(|it| ways.map(|way| (it, way))) {
         let history = History {
             class,
-            events: events.clone(),
+            events: events.to_vec(),
             adopts: false,
             former: false,
+            sweeps,
             braked: false,
             expiring,
             survivor,
@@ -82,9 +87,10 @@ fn of_two_keys_of_one_serial_the_secret_holds_the_one_that_status_names() {
 /// taken for two looks ten minutes apart.
 #[test]
 fn a_sweep_that_paused_for_ten_minutes_has_not_looked_twice_at_its_next_sweep() {
-    let paused = vec![Event::Finish(0), Event::MoveSweep { who: 1, fate: Fate::Fine, roll: 0 }];
-    let unseen = [Event::Wait(600), Event::User(Act::LoseSight), Event::Sweep(1, 0), Event::Sweep(1, 0)];
-    ends_well([paused, unseen.to_vec()].concat());
+    let sweep = Event::MoveSweep { who: 1, fate: Fate::Fine, roll: 0 };
+    let paused = [Event::Finish(0), Event::Wait(40), sweep, Event::Wait(600)];
+    let unseen = [Event::User(Act::LoseSight), Event::Sweep(1, 0), Event::Sweep(1, 0)];
+    ends_well_with(&[&paused[..], &unseen].concat(), true);
 }
 
 #[test]

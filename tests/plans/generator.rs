@@ -43,6 +43,8 @@ pub struct History {
     pub expiring: bool,
     /// The operators that run in the peace: one of the two, or both.
     pub survivor: Option<usize>,
+    /// Whether operators sweep in the peace.
+    pub sweeps: bool,
     /// Whether a process may pause for any time between claim and create call, and live. A deletion cannot wait for
     /// that, so nothing is deleted in such histories.
     pub pauses: bool,
@@ -51,7 +53,7 @@ pub struct History {
 /// The edit that sets `deletionPolicy: Retain`.
 const KEEP: u8 = 13 + 14 * 2;
 
-/// Histories without sweeps before the peace. Nothing finds the key of a process that pauses beyond the deletion of the resource,
+/// Histories without sweeps. Nothing finds the key of a process that pauses beyond the deletion of the resource,
 /// so nothing is deleted where processes pause.
 pub fn histories(longest: usize) -> impl Strategy<Value = History> {
     all(longest, events(), prologues()).prop_map(|mut history| {
@@ -73,10 +75,14 @@ pub fn swept_histories(longest: usize) -> impl Strategy<Value = History> {
         8 => sweep,
         2 => (0_usize..2, any::<u16>()).prop_map(|(who, roll)| Event::Sweep(who, roll)),
         1 => Just(Event::User(Act::LoseSight)),
+        1 => Just(Event::User(Act::FillLedger)),
     ];
     let prologue = prop_oneof![1 => prologues(), 2 => swept_prologues()];
-    (all(longest, event, prologue), any::<bool>())
-        .prop_map(|(history, former)| History { former: history.adopts && former, ..history })
+    (all(longest, event, prologue), any::<bool>()).prop_map(|(history, former)| History {
+        former: history.adopts && former,
+        sweeps: true,
+        ..history
+    })
 }
 
 fn fates() -> impl Strategy<Value = Fate> {
@@ -121,6 +127,7 @@ fn all(
                 events: prologue,
                 adopts,
                 former: false,
+                sweeps: false,
                 braked: kind == 1,
                 expiring,
                 survivor,
@@ -189,9 +196,16 @@ fn swept_prologues() -> impl Strategy<Value = Vec<Event>> {
         [&deleted[..], &[Event::Wait(40)], &sweeps, &[Event::Wait(601)], &sweeps].concat()
     };
     let unseen = [Event::Finish(0), Event::Wait(40), Event::User(Act::LoseSight)];
+    // The ledger has no room for a key that is left by force, or its vendor hides the key that was kept.
+    let by_force = [Event::Finish(0), Event::User(Act::FillLedger), Event::User(Act::ForceOrphan)];
+    let hidden = [Event::Finish(0), Event::User(Act::HideKey), Event::User(Act::EditSpec(KEEP))];
+    let deleted = [Event::User(Act::DeleteResource), Event::Finish(0), Event::Finish(0), Event::Wait(40)];
+    let later = [&deleted[..], &sweeps, &[Event::User(Act::ShowKeys), Event::Wait(601)], &sweeps].concat();
     prop_oneof![
         2 => Just(gone(Event::User(Act::EditSpec(KEEP)))),
         2 => Just(gone(Event::User(Act::ReplaceObject))),
         1 => Just([&unseen[..], &sweeps].concat()),
+        1 => Just([&by_force[..], &later].concat()),
+        1 => Just([&hidden[..], &later, &[Event::Wait(601)], &sweeps].concat()),
     ]
 }

@@ -51,6 +51,7 @@ pub fn play(history: &History, mutant: Option<Mutant>, log: bool) -> Result<(), 
     if history.braked {
         world.keys_per_day = BRAKE;
     }
+    world.sweeps = history.sweeps;
     if history.former {
         world.mark_foreign_key();
     }

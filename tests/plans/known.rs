@@ -6,7 +6,7 @@ use keysmith::plan::claim::{Claim, Purpose};
 use keysmith::plan::decision::{Decision, Step, Why};
 use keysmith::plan::deletion::{self, Ending};
 use keysmith::plan::drift::Field;
-use keysmith::plan::facts::{Facts, Held, Record, StandingKey, Target};
+use keysmith::plan::facts::{Facts, Held, KeyInSecret, Record, Target};
 use keysmith::plan::issuance::decide;
 use keysmith::plan::listing::{KeyId, Listed, OwnKey, Setting, Shown, View};
 use keysmith::plan::naming::Serial;
@@ -80,7 +80,7 @@ pub fn held(serial: u64, key: &str) -> Held {
         intact: true,
         current: true,
         kind_fits: true,
-        key: Some(StandingKey { serial: Serial(serial), id: Some(id(key)) }),
+        key: Some(KeyInSecret { serial: Serial(serial), id: Some(id(key)) }),
         whole: true,
         immutable: false,
         state: "as written".into(),

@@ -426,6 +426,9 @@ impl Ports for Model {
 
     async fn enter(&self, entries: &[Entry]) -> Result<(), ledger::Error> {
         turn().await;
+        if self.world.borrow().ledger_full {
+            return Err(ledger::Error::Full("the ledger".into()));
+        }
         let entered = self.world.borrow_mut().write(|world| {
             world.ledger.extend(entries.iter().cloned());
             world.entered.extend(entries.iter().cloned());
@@ -434,7 +437,7 @@ impl Ports for Model {
         entered.map_err(refused)
     }
 
-    async fn note_missing(&self, _: &[Entry]) {
+    async fn note_missing(&self, entries: &[Entry]) {
         turn().await;
         let mut world = self.world.borrow_mut();
         let noted = world.write(|world| {
@@ -442,8 +445,9 @@ impl Ports for Model {
             Ok(())
         });
         // Then this process sweeps no more, and the next one does not know.
-        if noted.is_err() {
-            world.operators[self.me].stopped = Some(world.now);
+        match noted {
+            Ok(()) => world.entered.extend(entries.iter().cloned()),
+            Err(_) => world.operators[self.me].stopped = Some(world.now),
         }
     }
 

@@ -40,20 +40,22 @@ pub enum Mutant {
     SweepsByMarksAlone,
     /// A sweep does not look into the ledger.
     SweepsWithoutLedger,
+    /// A sweep does not mind that the ledger lacks keys.
+    SweepsWhatTheLedgerLacks,
+    /// A sweep removes the ledger's entry of a key that it misses for the first time.
+    ClosesEntriesAtOnce,
     /// A sweep finds no orphan.
     SweepsNothing,
 }
 
 impl Mutant {
     /// Whether it is a mutant of the sweep.
-    pub const fn sweeps(self) -> bool {
-        matches!(
-            self,
-            Self::SweepsAtOnce | Self::SweepsByMarksAlone | Self::SweepsWithoutLedger | Self::SweepsNothing
-        )
+    pub fn sweeps(self) -> bool {
+        let name = format!("{self:?}");
+        name.starts_with("Sweeps") || name.starts_with("Closes")
     }
 
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::WritesWithoutGuard,
         Self::RaisesNoFence,
         Self::SendsTwice,
@@ -72,6 +74,8 @@ impl Mutant {
         Self::SweepsAtOnce,
         Self::SweepsByMarksAlone,
         Self::SweepsWithoutLedger,
+        Self::SweepsWhatTheLedgerLacks,
+        Self::ClosesEntriesAtOnce,
         Self::SweepsNothing,
     ];
 }

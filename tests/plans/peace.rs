@@ -66,6 +66,11 @@ impl Play {
             return Ok(());
         }
         let present = present(survivor);
+        // Sweeps look for the key of an entry for a day, and remove the entry then.
+        let looks = self.world.borrow().sweeps && !self.world.borrow().ledger.is_empty();
+        if looks {
+            self.go_on(&present, SignedDuration::from_hours(26))?;
+        }
         let before = self.effects();
         self.go_on(&present, SignedDuration::from_hours(24))?;
         self.settled()?;
@@ -89,7 +94,7 @@ impl Play {
                     busy = true;
                     self.step(who, Fate::Fine, 0);
                 }
-                if self.sweeps[who] <= now {
+                if self.world.borrow().sweeps && self.sweeps[who] <= now {
                     self.sweep_to_the_end(
                         who,
                         u16::try_from(now.as_second().rem_euclid(65_521)).unwrap_or(0),
@@ -106,9 +111,10 @@ impl Play {
             if !busy {
                 let world = self.world.borrow();
                 let wakes = present.iter().filter_map(|who| world.operators[*who].wake);
-                let polls = present.iter().flat_map(|who| [self.polls[*who], self.sweeps[*who]]);
+                let polls = present.iter().map(|who| self.polls[*who]);
+                let sweeps = present.iter().map(|who| self.sweeps[*who]).filter(|_| world.sweeps);
                 let lands = world.vendor.flights.iter().map(|it| it.0);
-                let next = wakes.chain(polls).chain(lands).min().unwrap_or(end).min(end);
+                let next = wakes.chain(polls).chain(sweeps).chain(lands).min().unwrap_or(end).min(end);
                 let by = next.duration_since(now).max(SignedDuration::from_millis(1));
                 drop(world);
                 self.world.borrow_mut().advance(by);
@@ -123,11 +129,13 @@ impl Play {
         // A key that a user planted under a future serial is not counted, unless it was adopted.
         let named = world.live().and_then(|object| object.status.id.clone());
         let minted = |id: &KeyId| world.vendor.keys.iter().any(|key| key.id == *id && key.ours);
+        // Sweeps revoke every key of a resource that is gone, whoever made it.
+        let swept = world.sweeps && world.live().is_none();
         let live: Vec<_> = world
             .vendor
             .live(&mark)
-            .filter(|key| minted(&key.id) || named.as_ref() == Some(&key.id.0))
-            .filter(|key| !world.is_left_alone(key))
+            .filter(|key| swept || minted(&key.id) || named.as_ref() == Some(&key.id.0))
+            .filter(|key| swept || !world.is_left_alone(key))
             .collect();
         let Some(object) = world.live() else {
             let stays = live.iter().all(|key| world.may_stay(key));

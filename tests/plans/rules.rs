@@ -49,7 +49,12 @@ impl World {
         }
         let cause = self.live().and_then(|live| live.claim()).and_then(|claim| claim.cause);
         let served = self.live().and_then(|live| live.status.serial).map(Serial);
-        let stands = self.secret.as_ref().and_then(Stored::standing).is_some_and(|it| Some(it) == served);
+        let named = self.live().and_then(|live| live.status.id.clone());
+        let stands = self
+            .secret
+            .as_ref()
+            .and_then(Stored::standing)
+            .is_some_and(|(serial, id)| Some(serial) == served && id == named);
         if cause == Some(Cause::SecretLost) && stands {
             self.break_rule(|| "a key was made for a Secret in which the served one stands".into());
         }
@@ -213,9 +218,9 @@ impl World {
         let Some(last) = self.versions.iter().flatten().next_back() else {
             return false;
         };
-        // Whatever the deletion left, a sweep revokes what was not kept on purpose, unless the ledger is known to lack keys.
-        if !self.was_kept(&key.id) && !self.ledger_lacks {
-            return false;
+        // Whatever the deletion left, sweeps revoke what was not kept on purpose, unless the ledger is known to lack keys.
+        if self.sweeps && !self.ledger_lacks {
+            return self.was_kept(&key.id);
         }
         match last.spec.deletion_policy() {
             // A user removed our mark, and a late answer may have restored it.

@@ -185,7 +185,7 @@ impl VendorPort for Tampered {
 
     async fn revoke(&self, id: &KeyId) -> Result<(), Fault> {
         let deleting = self.known.borrow().metadata.deletion_timestamp.is_some();
-        if self.is(Mutant::RevokesNoSpares) && !deleting && !self.names(id) {
+        if self.is(Mutant::RevokesNoSpares) && !self.model.sweeps && !deleting && !self.names(id) {
             return Ok(());
         }
         self.model.revoke(id).await
@@ -481,10 +481,21 @@ impl SweepPorts for Tampered {
         if self.is(Mutant::SweepsWithoutLedger) {
             return Ok(Book { since: book.since, ..Book::default() });
         }
+        if self.is(Mutant::SweepsWhatTheLedgerLacks) {
+            return Ok(Book { lacks_any: false, ..book });
+        }
         Ok(book)
     }
 
     fn missing<T>(&self, change: impl FnOnce(&mut Missing) -> T) -> T {
+        if self.is(Mutant::ClosesEntriesAtOnce) {
+            let entries = self.model.world.borrow().ledger.clone();
+            self.model.missing(|missing| {
+                entries.iter().for_each(|it| {
+                    missing.is_gone(it, Timestamp::UNIX_EPOCH);
+                });
+            });
+        }
         self.model.missing(change)
     }
 

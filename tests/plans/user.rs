@@ -59,6 +59,8 @@ pub enum Act {
     ShowKeys,
     /// The token is changed to one of another account, or back.
     ChangeAccount,
+    /// Others fill the ledger, or make room in it.
+    FillLedger,
     /// For less than ten minutes, once, the API server lists no resource: its database is being restored.
     LoseSight,
 }
@@ -162,6 +164,7 @@ pub fn act(world: &mut World, what: Act) {
             world.tampered = true;
         }
         Act::ChangeAccount => world.move_account(!world.elsewhere),
+        Act::FillLedger => world.ledger_full = !world.ledger_full,
         Act::LoseSight => {
             world.sightless_until.get_or_insert(plus(world.now, SignedDuration::from_mins(9)));
         }
@@ -300,6 +303,7 @@ impl World {
     pub fn calm(&mut self) {
         self.set_policy(Policy::None);
         self.vendor.hidden.clear();
+        self.ledger_full = false;
         self.move_account(false);
         if self.secret.as_ref().is_some_and(|it| it.secret.immutable == Some(true)) {
             self.store_secret(None);

@@ -119,6 +119,10 @@ pub struct World {
     pub ledger: Vec<Entry>,
     /// Since when the ledger has existed.
     pub ledger_since: Timestamp,
+    /// Whether operators sweep in the peace.
+    pub sweeps: bool,
+    /// Whether the ledger has no room for another entry.
+    pub ledger_full: bool,
     /// Whether the foreign key has the mark of a former resource.
     pub former: bool,
     /// Until when lists of resources are empty.
@@ -190,6 +194,8 @@ impl World {
             vendor: Vendor { class, ..Vendor::default() },
             ledger: Vec::new(),
             ledger_since: Timestamp::from_second(1_750_000_000 - 7_200).unwrap(),
+            sweeps: false,
+            ledger_full: false,
             former: false,
             sightless_until: None,
             ledger_lacks: false,

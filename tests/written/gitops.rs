@@ -219,11 +219,11 @@ fn flux_comes_to_the_same_conclusions_as_argo_cd() {
 fn both_tools_wait_for_what_comes_by_itself_and_fail_what_a_person_has_to_mend() {
     use keysmith::api::{Reason, Verdict};
     use keysmith::plan::fault::{Fault, FaultKind};
-    use keysmith::plan::report::{self, doing::Doing};
+    use keysmith::plan::report::{self, call_purpose::CallPurpose};
     let now = |minutes: i64| jiff::Timestamp::from_second(1_795_000_000 + 60 * minutes).unwrap();
     let refused = |again| {
         let fault = Fault::without_effect(FaultKind::TokenRefused);
-        report::failed(&fault, Doing::ListKeys, now(0), again)
+        report::failed(&fault, CallPurpose::ListKeys, now(0), again)
     };
     let missing = || Verdict::waiting(Reason::SecretMissing, "Secret a does not exist; create it");
     let down = || Verdict::reconciling(Reason::VendorUnavailable, "the vendor is down; tried again soon");

@@ -1,11 +1,12 @@
 //! Messages about a resource that is being deleted.
 
 use super::super::deletion::{Left, LeftWhy};
-use super::doing::Doing;
+use super::call_purpose::CallPurpose;
 use super::{Notice, some};
 use crate::api::rotation::DeletionPolicy;
 use crate::api::{EventReason, GatewayApiKeyStatus, Reason, Verdict};
 use crate::plan::fault::Fault;
+use crate::plan::listing::KeyId;
 use crate::plan::time::clock;
 use jiff::Timestamp;
 use std::fmt;
@@ -42,17 +43,17 @@ fn keys(status: &GatewayApiKeyStatus) -> Option<String> {
 }
 
 /// What happens next, and when.
-fn next(why: &Hindrance, token: &str, retry: Option<Timestamp>) -> String {
+fn next(why: &DeletionBlocker, token: &str, retry: Option<Timestamp>) -> String {
     match (why, retry) {
         (_, Some(retry)) => format!("tried again at {}", clock(retry)),
-        (Hindrance::Slow(_), None) => "the call is still waited for".to_owned(),
+        (DeletionBlocker::Slow(_), None) => "the call is still waited for".to_owned(),
         _ => format!("goes on by itself when {token} works again"),
     }
 }
 
 /// What holds up the deletion of a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Hindrance {
+pub enum DeletionBlocker {
     /// The console token does not work, or was not verified yet.
     TokenUnusable,
     /// The console token may lead to another account; why.
@@ -62,20 +63,25 @@ pub enum Hindrance {
     /// The console token is refused, or calls are paused, and its own status says more.
     Paused(Fault),
     /// A call failed.
-    Failed(Doing, Fault),
-    /// The ledger cannot record what stays at the vendor; why.
-    Unrecorded(String),
+    Failed(CallPurpose, Fault),
+    /// The ledger cannot record what stays at the vendor.
+    Unrecorded {
+        /// The keys that stay.
+        keys: Vec<KeyId>,
+        /// Why the ledger cannot record them.
+        error: String,
+    },
 }
 
-impl fmt::Display for Hindrance {
+impl fmt::Display for DeletionBlocker {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TokenUnusable => formatter.write_str("its console token is not usable"),
             Self::Doubted(doubt) => formatter.write_str(doubt),
             Self::Slow(seconds) => write!(formatter, "the vendor has not answered for {seconds} s"),
             Self::Paused(fault) => fault.fmt(formatter),
-            Self::Failed(doing, fault) => write!(formatter, "could not {doing}: {fault}"),
-            Self::Unrecorded(error) => formatter.write_str(error),
+            Self::Failed(purpose, fault) => write!(formatter, "could not {purpose}: {fault}"),
+            Self::Unrecorded { error, .. } => formatter.write_str(error),
         }
     }
 }
@@ -84,7 +90,7 @@ impl fmt::Display for Hindrance {
 #[derive(Clone, Copy, Debug)]
 pub struct Blocked<'a> {
     /// What holds it up.
-    pub why: &'a Hindrance,
+    pub why: &'a DeletionBlocker,
     /// Kind and name of the console token.
     pub token: &'a str,
     /// When it is tried again. `None`: when the console token works again.
@@ -98,12 +104,10 @@ pub struct Blocked<'a> {
 /// The verdict while the deletion of a GatewayApiKey is blocked.
 pub fn blocked(blocked: &Blocked<'_>) -> Verdict {
     let (why, next) = (blocked.why, next(blocked.why, blocked.token, blocked.retry));
+    if let DeletionBlocker::Unrecorded { keys, error } = why {
+        return Verdict::reconciling(Reason::DeletionBlocked, unrecorded(keys, error, &next));
+    }
     let message = match keys(blocked.status) {
-        Some(keys) if matches!(why, Hindrance::Unrecorded(_)) => format!(
-            "{keys} stays at the vendor, as spec.deletionPolicy says, and has to be entered into the ledger before this resource goes: {why}; \
-             {next}; to delete the resource without an entry, set the annotation keysmith.dev/force-orphan=yes: Keysmith looks for no \
-             orphaned keys in this account from then on"
-        ),
         // A leaked key is revoked whatever the policy says.
         Some(keys) if blocked.leaked => format!(
             "{keys} cannot be removed at the vendor: {why}; {next}; a leaked key is revoked whatever spec.deletionPolicy says: to delete the \
@@ -121,11 +125,21 @@ pub fn blocked(blocked: &Blocked<'_>) -> Verdict {
     Verdict::reconciling(Reason::DeletionBlocked, message)
 }
 
+/// The message while the ledger cannot record the keys that stay at the vendor.
+fn unrecorded(keys: &[KeyId], error: &str, next: &str) -> String {
+    let keys = some(keys.iter().map(|it| it.0.as_str()));
+    format!(
+        "kept at the vendor and WORKING: {keys}; the resource waits until the ledger names what is kept: {error}; {next}; to delete the resource \
+         without an entry, which stops the sweeps of this account until the annotation keysmith.dev/ledger-lacks is removed from the ledger, set \
+         the annotation keysmith.dev/force-orphan=yes"
+    )
+}
+
 /// The verdict, where the limits of the console token do not permit the annotation that it names.
 #[must_use]
 pub fn without_force(verdict: &Verdict, token: &str) -> Verdict {
     let message = format!(
-        "{}; the limits of {token} do not permit that: have ForceOrphan added to its limits.permitted first",
+        "{}; the limits of {token} do not permit keysmith.dev/force-orphan: have ForceOrphan added to its limits.permitted first",
         verdict.message
     );
     Verdict { message, ..verdict.clone() }
@@ -141,7 +155,7 @@ pub fn token_lost(why: &str) -> Verdict {
 }
 
 /// The verdict while the deletion of a ProviderKey is blocked.
-pub fn provider_key_blocked(why: &Hindrance, token: &str) -> Verdict {
+pub fn provider_key_blocked(why: &DeletionBlocker, token: &str) -> Verdict {
     let message = format!(
         "the credential cannot be removed at the vendor: {why}; {}; to delete the resource all the same and leave the credential in \
          use at the vendor, set the annotation keysmith.dev/force-orphan=yes",

@@ -8,7 +8,7 @@ use super::super::fault::Fault;
 use super::super::listing::KeyId;
 use super::super::requests::Cause;
 use super::super::{drift, duration, money};
-use super::doing::Doing;
+use super::call_purpose::CallPurpose;
 use super::{Notice, some};
 use crate::api::{EventReason, GatewayApiKeyStatus, Reason, Verdict};
 use crate::plan::time::clock;
@@ -225,8 +225,14 @@ fn afterwards(cause: Cause, until: Option<Timestamp>, tells_use: bool) -> String
 }
 
 /// The verdict after a failed vendor call, including what it means for applications.
-pub fn failed(fault: &Fault, doing: Doing, next: Timestamp, again: bool, scene: &Scene<'_>) -> Verdict {
-    let verdict = super::failed(fault, doing, next, again);
+pub fn failed(
+    fault: &Fault,
+    purpose: CallPurpose,
+    next: Timestamp,
+    again: bool,
+    scene: &Scene<'_>,
+) -> Verdict {
+    let verdict = super::failed(fault, purpose, next, again);
     let message = format!("{}; {}", verdict.message, scene.found.served(scene.secret));
     Verdict { message, ..verdict }
 }
@@ -236,7 +242,7 @@ pub fn failed(fault: &Fault, doing: Doing, next: Timestamp, again: bool, scene: 
 pub fn replacement_failed(fault: &Fault, cause: Cause, status: &GatewayApiKeyStatus, again: bool) -> Verdict {
     let next = status.next_rotation_time.unwrap_or_default();
     let expires = status.expires_at.map(|at| format!(" until {}", clock(at))).unwrap_or_default();
-    let verdict = super::failed(fault, Doing::ReplaceKey(cause), next, again);
+    let verdict = super::failed(fault, CallPurpose::ReplaceKey(cause), next, again);
     let message = format!("{}; the Secret keeps the old key, which works{expires}", verdict.message);
     Verdict { message, ..verdict }
 }

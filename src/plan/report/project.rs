@@ -2,7 +2,7 @@
 
 use super::super::project::paths;
 use super::Notice;
-use super::doing::Doing;
+use super::call_purpose::CallPurpose;
 use crate::api::{EventReason, Reason, Verdict};
 use crate::plan::time::clock;
 use jiff::Timestamp;
@@ -66,9 +66,9 @@ pub fn overruled(name: &str, namespace: &str) -> Verdict {
 }
 
 /// The token's user is not an administrator of the project. `again`: so it was at the previous attempt.
-pub fn forbidden(doing: Doing, token: &str, next: Timestamp, again: bool) -> Verdict {
+pub fn forbidden(purpose: CallPurpose, token: &str, next: Timestamp, again: bool) -> Verdict {
     let message = format!(
-        "could not {doing}: the user of {token} is no administrator of the project (403); name a ConsoleToken of one, or set \
+        "could not {purpose}: the user of {token} is no administrator of the project (403); name a ConsoleToken of one, or set \
          managementPolicy: Observe; tried again at {}",
         clock(next)
     );

@@ -9,7 +9,7 @@ use crate::plan::desired::Desired;
 use crate::plan::facts::{Confirmed, Facts, Target};
 use crate::plan::listing::KeyId;
 use crate::plan::naming::Serial;
-use crate::plan::report::doing::Doing;
+use crate::plan::report::call_purpose::CallPurpose;
 use crate::plan::template::Rendering;
 use crate::plan::upkeep;
 use crate::protocol::ports::{Measure, VendorPort};
@@ -55,7 +55,7 @@ impl<P: KeyPorts> KeyPass<P> {
                     self.confirmed = answer.into();
                     Done::Again
                 }
-                Err(fault) => Done::Failed(fault, Doing::LookAtKey),
+                Err(fault) => Done::Failed(fault, CallPurpose::LookAtKey),
             }),
             Step::Look(since) => self.look(&act.account, *since).await,
             Step::Revoke(ids) => self.revoke_unused(act, ids).await,
@@ -73,7 +73,7 @@ impl<P: KeyPorts> KeyPass<P> {
     ) -> Result<Done, Error> {
         let permit = match act.account.permit().await {
             Ok(permit) => permit,
-            Err(fault) => return Ok(Done::Failed(fault, Doing::MakeKey)),
+            Err(fault) => return Ok(Done::Failed(fault, CallPurpose::MakeKey)),
         };
         // When an attempt is repeated for a resource that serves no key yet, the cause of the attempt before still
         // applies.
@@ -86,7 +86,7 @@ impl<P: KeyPorts> KeyPass<P> {
         }
         let shares = match self.shares(act, cause).await {
             Ok(shares) => shares,
-            Err(fault) => return Ok(Done::Failed(fault, Doing::ReadBudget)),
+            Err(fault) => return Ok(Done::Failed(fault, CallPurpose::ReadBudget)),
         };
         let issue = Issue {
             ports: self.ports.clone(),
@@ -140,7 +140,7 @@ impl<P: KeyPorts> KeyPass<P> {
             Issued::Failed { object, fault } => {
                 self.wrote(object);
                 self.settled = Some(serial);
-                Done::Failed(fault, Doing::MakeKey)
+                Done::Failed(fault, CallPurpose::MakeKey)
             }
             Issued::Undelivered { object, verdict } => {
                 self.wrote(object);

@@ -13,7 +13,7 @@ use crate::plan::ledger;
 use crate::plan::listing::KeyId;
 use crate::plan::naming::Serial;
 use crate::plan::report;
-use crate::plan::report::doing::Doing;
+use crate::plan::report::call_purpose::CallPurpose;
 use crate::protocol;
 use crate::protocol::key::ports::KeyPorts;
 use crate::protocol::ports::VendorPort;
@@ -39,7 +39,7 @@ impl<P: KeyPorts> KeyPass<P> {
                 self.gone.insert(id.clone());
                 return Ok(Done::Again);
             }
-            Err(fault) => return Ok(Done::Failed(fault, Doing::LookAtKey)),
+            Err(fault) => return Ok(Done::Failed(fault, CallPurpose::LookAtKey)),
         };
         let mut status = self.status();
         status.id = Some(id.0.clone());
@@ -103,19 +103,19 @@ impl<P: KeyPorts> KeyPass<P> {
         let to = act.desired.settings.clone();
         let amendment = Amendment { fields: vec![Field::DisplayName], to, name: name.clone(), left: None };
         if let Err(fault) = act.account.amend(id, &amendment).await {
-            return Ok(Done::Failed(fault, Doing::MarkKey));
+            return Ok(Done::Failed(fault, CallPurpose::MarkKey));
         }
         self.changed_vendor();
         match act.account.get(id).await {
             Ok(Some(key)) if key.name != name => {
                 let fault = FaultKind::Malformed("it accepted a new name of the key and does not show it");
-                Ok(Done::Failed(Fault::without_effect(fault), Doing::TakeOverKey))
+                Ok(Done::Failed(Fault::without_effect(fault), CallPurpose::TakeOverKey))
             }
             Ok(answer) => {
                 self.confirmed = answer.into();
                 Ok(Done::Again)
             }
-            Err(fault) => Ok(Done::Failed(fault, Doing::LookAtKey)),
+            Err(fault) => Ok(Done::Failed(fault, CallPurpose::LookAtKey)),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::plan::budget::{self, Shares};
 use crate::plan::drift::{self, Field};
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::listing::{KeyId, Limit, Listed};
-use crate::plan::report::doing::Doing;
+use crate::plan::report::call_purpose::CallPurpose;
 use crate::plan::requests::Cause;
 use crate::plan::settings::Settings;
 use crate::protocol::key::ports::KeyPorts;
@@ -33,7 +33,7 @@ impl<P: KeyPorts> KeyPass<P> {
             act.facts.record.carried.as_ref().and(report::seen(act.facts)).and_then(|key| key.remaining);
         let amendment = Amendment { fields: fields.to_vec(), to: settings.clone(), name, left };
         if let Err(fault) = act.account.amend(id, &amendment).await {
-            return Ok(Done::Failed(fault, Doing::ChangeKey));
+            return Ok(Done::Failed(fault, CallPurpose::ChangeKey));
         }
         self.amended.extend_from_slice(fields);
         self.changed_vendor();
@@ -51,7 +51,7 @@ impl<P: KeyPorts> KeyPass<P> {
                 self.confirmed = answer.into();
                 Ok(if shown { Done::Taken } else { Done::Again })
             }
-            Err(fault) => Ok(Done::Failed(fault, Doing::ReadBackKey)),
+            Err(fault) => Ok(Done::Failed(fault, CallPurpose::ReadBackKey)),
         }
     }
 
@@ -109,7 +109,7 @@ impl<P: KeyPorts> KeyPass<P> {
         if let Err(fault) = &sent
             && !moot(fault)
         {
-            return Ok(Done::Failed(fault.clone(), Doing::ShareBudget));
+            return Ok(Done::Failed(fault.clone(), CallPurpose::ShareBudget));
         }
         self.changed_vendor();
         let mut status = self.status();
@@ -147,7 +147,7 @@ impl<P: KeyPorts> KeyPass<P> {
         let since = stale_before.map_or(since, |stale_before| stale_before.max(since));
         Ok(match account.list(since).await {
             Ok(_) => Done::Again,
-            Err(fault) => Done::Failed(fault, Doing::ListKeys),
+            Err(fault) => Done::Failed(fault, CallPurpose::ListKeys),
         })
     }
 
@@ -168,7 +168,7 @@ impl<P: KeyPorts> KeyPass<P> {
     pub(super) async fn revoke(&mut self, account: &P::Vendor, ids: &[KeyId]) -> Result<Done, Error> {
         for id in ids {
             if let Err(fault) = account.revoke(id).await {
-                return Ok(Done::Failed(fault, Doing::RevokeUnusedKey));
+                return Ok(Done::Failed(fault, CallPurpose::RevokeUnusedKey));
             }
             self.gone.insert(id.clone());
             self.changed_vendor();

@@ -16,8 +16,8 @@ use crate::plan::ledger::{Entry, Why};
 use crate::plan::limits;
 use crate::plan::listing::KeyId;
 use crate::plan::naming::{Identity, Serial};
-use crate::plan::report::deletion::{Blocked, Hindrance};
-use crate::plan::report::doing::Doing;
+use crate::plan::report::call_purpose::CallPurpose;
+use crate::plan::report::deletion::{Blocked, DeletionBlocker};
 use crate::plan::report::key::Scene;
 use crate::plan::requests::RotationRequests;
 use crate::plan::settings::Settings;
@@ -33,7 +33,7 @@ use std::time::Duration;
 
 /// Timeout after which a deletion reports that it waits for a vendor call.
 const IMPATIENT: Duration = Duration::from_secs(20);
-/// Time until what stays at the vendor is entered into the ledger again, after the ledger was full.
+/// Retry delay after an entry of the ledger could not be written.
 const LEDGER_AGAIN: SignedDuration = SignedDuration::from_mins(10);
 
 impl<P: KeyPorts> KeyPass<P> {
@@ -64,10 +64,10 @@ impl<P: KeyPorts> KeyPass<P> {
                 (Step::ClaimDeletion(claim), _) => self.claim(claim).await?,
                 (Step::Release, _) => return self.release(&facts, &decision).await,
                 (Step::Rest(until), _) => return self.rest_deleting(&decision, *until).await,
-                (_, None) => return self.deletion_blocked(Hindrance::TokenUnusable, None).await,
+                (_, None) => return self.deletion_blocked(DeletionBlocker::TokenUnusable, None).await,
                 // In a different account, every key would look deleted.
                 (_, Some(_)) if let Some(doubt) = doubt => {
-                    return self.deletion_blocked(Hindrance::Doubted(doubt), None).await;
+                    return self.deletion_blocked(DeletionBlocker::Doubted(doubt), None).await;
                 }
                 (step, Some(account)) => match self.remove(account, step, &facts).await? {
                     Some(done) => done,
@@ -77,7 +77,9 @@ impl<P: KeyPorts> KeyPass<P> {
             match done {
                 Done::Taken | Done::Again => {}
                 Done::Pass(pass) => return Ok(pass),
-                Done::Failed(fault, doing) => return self.call_failed(fault, doing, &facts.requests).await,
+                Done::Failed(fault, purpose) => {
+                    return self.call_failed(fault, purpose, &facts.requests).await;
+                }
             }
         }
         Ok(Pass::Unfinished)
@@ -149,7 +151,7 @@ impl<P: KeyPorts> KeyPass<P> {
             biased;
             outcome = &mut call => outcome,
             () = self.ports.slow_call(IMPATIENT) => {
-                if self.deletion_blocked(Hindrance::Slow(IMPATIENT.as_secs()), None).await? == Pass::Stale {
+                if self.deletion_blocked(DeletionBlocker::Slow(IMPATIENT.as_secs()), None).await? == Pass::Stale {
                     return Ok(Some(Done::Pass(Pass::Stale)));
                 }
                 call.await
@@ -169,7 +171,7 @@ impl<P: KeyPorts> KeyPass<P> {
         }
         Ok(Some(match outcome.result {
             Ok(()) => Done::Taken,
-            Err(fault) => Done::Failed(fault, action.doing()),
+            Err(fault) => Done::Failed(fault, action.purpose()),
         }))
     }
 
@@ -177,12 +179,12 @@ impl<P: KeyPorts> KeyPass<P> {
     async fn call_failed(
         &mut self,
         fault: Fault,
-        doing: Doing,
+        purpose: CallPurpose,
         requests: &RotationRequests,
     ) -> Result<Pass, Error> {
         // The token's controller notices when the token works again, and enqueues this key.
         if matches!(fault.kind, FaultKind::BreakerOpen | FaultKind::TokenRefused) {
-            return self.deletion_blocked(Hindrance::Paused(fault), None).await;
+            return self.deletion_blocked(DeletionBlocker::Paused(fault), None).await;
         }
         let mut status = self.status();
         let failures = status.failures.unwrap_or(0).saturating_add(1);
@@ -190,7 +192,7 @@ impl<P: KeyPorts> KeyPass<P> {
         status.failures = Some(failures);
         status.next_attempt_at = Some(next);
         status.internal.failed_requests_hash = Some(requests.fingerprint());
-        self.deletion_blocked(Hindrance::Failed(doing, fault), Some(status)).await
+        self.deletion_blocked(DeletionBlocker::Failed(purpose, fault), Some(status)).await
     }
 
     pub(super) async fn claim(&mut self, claim: &Claim) -> Result<Done, Error> {
@@ -254,7 +256,7 @@ impl<P: KeyPorts> KeyPass<P> {
     /// Writes what stays at the vendor into the ledger before the resource goes. Returns why that is
     /// impossible, if the policy leaves a key: without an entry, a later sweep would treat it as an orphan. With
     /// `keysmith.dev/force-orphan` the failure is only recorded, and the event names the keys.
-    async fn write_down(&self, left: &[Left]) -> Result<Option<Hindrance>, Error> {
+    async fn write_down(&self, left: &[Left]) -> Result<Option<DeletionBlocker>, Error> {
         if left.is_empty() {
             return Ok(None);
         }
@@ -277,7 +279,8 @@ impl<P: KeyPorts> KeyPass<P> {
                 if !by_policy {
                     self.ports.note_missing(&entries).await;
                 }
-                Ok(by_policy.then(|| Hindrance::Unrecorded(error.to_string())))
+                let keys = || left.iter().map(|left| left.id.clone()).collect();
+                Ok(by_policy.then(|| DeletionBlocker::Unrecorded { keys: keys(), error: error.to_string() }))
             }
         }
     }
@@ -300,15 +303,15 @@ impl<P: KeyPorts> KeyPass<P> {
         left.into_iter().map(|(id, serial)| Left { id, serial, why }).collect()
     }
 
-    /// Writes that the deletion is blocked, why, and which ways out there are. `failed`: status with the time of the next
+    /// Writes that the deletion is blocked, why, and which ways out there are. `retrying`: status with the time of the next
     /// attempt.
     async fn deletion_blocked(
         &mut self,
-        why: Hindrance,
-        failed: Option<GatewayApiKeyStatus>,
+        why: DeletionBlocker,
+        retrying: Option<GatewayApiKeyStatus>,
     ) -> Result<Pass, Error> {
         let token = self.token_ref().titled();
-        let next = failed.as_ref().and_then(|it| it.next_attempt_at);
+        let next = retrying.as_ref().and_then(|it| it.next_attempt_at);
         let lost = self.token_state().filter(|it| it.lost).and_then(|it| it.ready.err());
         let verdict = if let Some(why) = &lost {
             report::deletion::token_lost(why)
@@ -321,7 +324,7 @@ impl<P: KeyPorts> KeyPass<P> {
         let permitted = limits::may_force_orphan(self.token().as_ref());
         let verdict = if permitted { verdict } else { report::deletion::without_force(&verdict, &token) };
         let waiting = || GatewayApiKeyStatus { next_attempt_at: None, ..self.status() };
-        let status = failed.unwrap_or_else(waiting);
+        let status = retrying.unwrap_or_else(waiting);
         Ok(self.publish(status, &verdict).await?.until(next))
     }
 }
@@ -344,11 +347,11 @@ enum Action {
 }
 
 impl Action {
-    const fn doing(self) -> Doing {
+    const fn purpose(self) -> CallPurpose {
         match self {
-            Self::Revoke => Doing::RevokeKey,
-            Self::Disable => Doing::SwitchKeyOff,
-            Self::Look(_) => Doing::ListKeys,
+            Self::Revoke => CallPurpose::RevokeKey,
+            Self::Disable => CallPurpose::SwitchKeyOff,
+            Self::Look(_) => CallPurpose::ListKeys,
         }
     }
 }

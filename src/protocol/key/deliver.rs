@@ -12,7 +12,7 @@ use crate::plan::facts::Confirmed;
 use crate::plan::facts::{Facts, Target};
 use crate::plan::listing::{KeyId, Listed, OwnKey};
 use crate::plan::naming::Serial;
-use crate::plan::report::doing::Doing;
+use crate::plan::report::call_purpose::CallPurpose;
 use crate::plan::report::key::Scene;
 use crate::plan::requests::Cause;
 use crate::plan::succession::{self, Successor};
@@ -42,7 +42,7 @@ impl<P: KeyPorts> KeyPass<P> {
                 self.gone.insert(id.clone());
                 return Ok(Done::Again);
             }
-            Err(fault) => return Ok(Done::Failed(fault, Doing::RevealKey)),
+            Err(fault) => return Ok(Done::Failed(fault, CallPurpose::RevealKey)),
         };
         let listed = act.facts.own().find(|own| own.key.id == *id).map(|own| own.key.clone());
         let created = listed.as_ref().and_then(|it| it.created_at).or(Some(self.ports.now()));
@@ -50,7 +50,7 @@ impl<P: KeyPorts> KeyPass<P> {
         let expires_at = expiry::recorded(created, expires_at, act.desired);
         let shares = match self.share_out(act, id, listed.as_ref()).await {
             Ok(shares) => shares,
-            Err(fault) => return Ok(Done::Failed(fault, Doing::ShareBudget)),
+            Err(fault) => return Ok(Done::Failed(fault, CallPurpose::ShareBudget)),
         };
         let delivered = self.deliver(act, serial, id, expires_at, Key::Given(&secret)).await;
         match delivered {
@@ -72,7 +72,7 @@ impl<P: KeyPorts> KeyPass<P> {
                 self.confirmed = Confirmed::Gone;
                 return Ok(Done::Again);
             }
-            Err(fault) => return Ok(Done::Failed(fault, Doing::RevealKey)),
+            Err(fault) => return Ok(Done::Failed(fault, CallPurpose::RevealKey)),
         };
         self.write_secret(act, serial, id, Key::Given(&secret)).await
     }
@@ -231,14 +231,14 @@ impl<P: KeyPorts> KeyPass<P> {
             Ok(Some(key)) if self.identity.serial_in(&key.name) == Some(serial) => {
                 match self.share_out(act, id, Some(&key)).await {
                     Ok(shares) => self.commit(act, serial, id, Some(key), shares).await,
-                    Err(fault) => Ok(Done::Failed(fault, Doing::ShareBudget)),
+                    Err(fault) => Ok(Done::Failed(fault, CallPurpose::ShareBudget)),
                 }
             }
             Ok(_) => {
                 self.disowned = Some(id.clone());
                 Ok(Done::Again)
             }
-            Err(fault) => Ok(Done::Failed(fault, Doing::LookAtKey)),
+            Err(fault) => Ok(Done::Failed(fault, CallPurpose::LookAtKey)),
         }
     }
 

@@ -57,8 +57,8 @@ impl<P: KeyPorts> KeyPass<P> {
             match done {
                 Done::Taken | Done::Again => {}
                 Done::Pass(pass) => return Ok(Some(pass)),
-                Done::Failed(fault, doing) => {
-                    return self.failed(&fault, doing, Some(&facts)).await.map(Some);
+                Done::Failed(fault, purpose) => {
+                    return self.failed(&fault, purpose, Some(&facts)).await.map(Some);
                 }
             }
         }

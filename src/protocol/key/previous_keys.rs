@@ -12,7 +12,7 @@ use crate::plan::facts::Facts;
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::listing::{KeyId, Listed};
 use crate::plan::naming::{Identity, Serial};
-use crate::plan::report::doing::Doing;
+use crate::plan::report::call_purpose::CallPurpose;
 use crate::plan::report::{self, Notice};
 use crate::plan::requests::Cause;
 use crate::plan::time;
@@ -118,7 +118,7 @@ impl<P: KeyPorts> KeyPass<P> {
             Ok(true) => {
                 let shared = self.shared(act, id).await;
                 if let Err(fault) = act.account.revoke(id).await {
-                    return Ok(Done::Failed(fault, Doing::RevokePreviousKey));
+                    return Ok(Done::Failed(fault, CallPurpose::RevokePreviousKey));
                 }
                 self.gone.insert(id.clone());
                 self.changed_vendor();
@@ -127,7 +127,7 @@ impl<P: KeyPorts> KeyPass<P> {
                 }
             }
             Ok(false) => {}
-            Err(fault) => return Ok(Done::Failed(fault, Doing::LookAtPreviousKey)),
+            Err(fault) => return Ok(Done::Failed(fault, CallPurpose::LookAtPreviousKey)),
         }
         let mut status = self.status();
         status.previous.retain(|key| key.id != id.0);
@@ -171,7 +171,7 @@ impl<P: KeyPorts> KeyPass<P> {
                 let pass = self.publish_as_it_is(status).await?;
                 return Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again });
             }
-            Err(fault) => return Ok(Done::Failed(fault, Doing::LookAtPreviousKey)),
+            Err(fault) => return Ok(Done::Failed(fault, CallPurpose::LookAtPreviousKey)),
         }
         if let Err(fault) =
             act.account.amend(id, &Amendment::activity(act.desired.settings.clone(), on)).await
@@ -180,7 +180,7 @@ impl<P: KeyPorts> KeyPass<P> {
             let moot =
                 fault.kind.is_rejection() || matches!(fault.kind, FaultKind::NotFound | FaultKind::Conflict);
             if !moot {
-                return Ok(Done::Failed(fault, Doing::SwitchPreviousKey));
+                return Ok(Done::Failed(fault, CallPurpose::SwitchPreviousKey));
             }
         }
         self.changed_vendor();

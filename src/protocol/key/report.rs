@@ -17,7 +17,7 @@ use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::listing::Listed;
 use crate::plan::naming::Serial;
 use crate::plan::report::budget::{Evidence, Purse};
-use crate::plan::report::doing::Doing;
+use crate::plan::report::call_purpose::CallPurpose;
 use crate::plan::report::key::{Found, Scene};
 use crate::plan::report::{self, conditions};
 use crate::plan::spec_error::SpecError;
@@ -283,7 +283,7 @@ impl<P: KeyPorts> KeyPass<P> {
     pub(super) async fn failed(
         &mut self,
         fault: &Fault,
-        doing: Doing,
+        purpose: CallPurpose,
         facts: Option<&Facts>,
     ) -> Result<Pass, Error> {
         if fault.kind == FaultKind::BreakerOpen {
@@ -301,7 +301,7 @@ impl<P: KeyPorts> KeyPass<P> {
             ..Scene::new(self.key.secret_name(), true)
         };
         let verdict =
-            report::key::failed(fault, doing, next, self.confirms(fault), &scene).still_ready(works);
+            report::key::failed(fault, purpose, next, self.confirms(fault), &scene).still_ready(works);
         Ok(self.publish(status, &verdict).await?.until(Some(next)))
     }
 

@@ -7,7 +7,7 @@ use crate::plan::limits;
 use crate::plan::listing::KeyId;
 use crate::plan::provider_key::{self, ProviderKeyStep as Step};
 use crate::plan::report;
-use crate::plan::report::deletion::Hindrance;
+use crate::plan::report::deletion::DeletionBlocker;
 use crate::protocol::ports::VendorPort;
 use crate::protocol::provider_key::ports::ProviderKeyPorts;
 use crate::protocol::{Error, Pass, stale_or};
@@ -22,7 +22,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         let account = match self.token_state().map(|it| it.trusted().cloned()) {
             // Nothing is deleted while the account is in doubt.
             Some(Err(why)) if self.token_state().is_some_and(|it| it.doubt.is_some()) => {
-                return self.deletion_blocked(&Hindrance::Doubted(why)).await;
+                return self.deletion_blocked(&DeletionBlocker::Doubted(why)).await;
             }
             usable => usable.and_then(Result::ok),
         };
@@ -38,7 +38,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
                     let verdict = report::deletion::provider_key_awaited(*until);
                     return Ok(self.publish(self.status(), &verdict).await?.until(*until));
                 }
-                (_, None) => return self.deletion_blocked(&Hindrance::TokenUnusable).await,
+                (_, None) => return self.deletion_blocked(&DeletionBlocker::TokenUnusable).await,
                 (Step::Remove(ids), Some(account)) => self.remove(account, ids).await?,
                 (Step::Look(_), Some(account)) => self.look(account).await,
                 _ => Done::Pass(Pass::Stale),
@@ -47,9 +47,9 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
                 Done::Taken | Done::Again => {}
                 Done::Pass(pass) => return Ok(pass),
                 Done::Failed(fault, _) if fault.reason() == Reason::ConsoleTokenNotReady => {
-                    return self.deletion_blocked(&Hindrance::Paused(fault)).await;
+                    return self.deletion_blocked(&DeletionBlocker::Paused(fault)).await;
                 }
-                Done::Failed(fault, doing) => return self.failed(&fault, doing).await,
+                Done::Failed(fault, purpose) => return self.failed(&fault, purpose).await,
             }
         }
         Ok(Pass::Unfinished)
@@ -61,7 +61,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         status.id.into_iter().chain(status.superseded).map(KeyId).collect()
     }
 
-    pub(super) async fn deletion_blocked(&mut self, why: &Hindrance) -> Result<Pass, Error> {
+    pub(super) async fn deletion_blocked(&mut self, why: &DeletionBlocker) -> Result<Pass, Error> {
         let lost = self.token_state().filter(|it| it.lost).and_then(|it| it.ready.err());
         let token = self.token_ref().titled();
         let verdict = match &lost {

@@ -8,7 +8,7 @@ use crate::plan::fault::Fault;
 use crate::plan::naming::Serial;
 use crate::plan::provider_key::{ProviderKeyDecision, ProviderKeyWhy as Why};
 use crate::plan::report;
-use crate::plan::report::doing::Doing;
+use crate::plan::report::call_purpose::CallPurpose;
 use crate::plan::retry;
 use crate::plan::time;
 use crate::protocol::ports::Measure;
@@ -65,7 +65,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         self.publish(status, verdict).await
     }
 
-    pub(super) async fn failed(&mut self, fault: &Fault, doing: Doing) -> Result<Pass, Error> {
+    pub(super) async fn failed(&mut self, fault: &Fault, purpose: CallPurpose) -> Result<Pass, Error> {
         if fault.reason() == Reason::ConsoleTokenNotReady {
             return self.blocked(&fault.to_string()).await;
         }
@@ -75,7 +75,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         status.failures = Some(failures);
         status.next_attempt_at = Some(next);
         let verdict =
-            report::failed(fault, doing, next, report::confirms(status.internal.last_pass.as_ref(), fault));
+            report::failed(fault, purpose, next, report::confirms(status.internal.last_pass.as_ref(), fault));
         Ok(self.publish(status, &verdict).await?.until(Some(next)))
     }
 

@@ -6,7 +6,7 @@ use crate::api::{
     CONTENT, DECORATIONS, EXPIRES_AT, FENCE, KEY_AT, KEY_ID, MANAGED_BY_LABEL, MANAGER, PREVIOUS, RENDERED,
     SERIAL, TEMPLATE,
 };
-use crate::plan::facts::{StandingKey, Target};
+use crate::plan::facts::{KeyInSecret, Target};
 use crate::plan::naming::Serial;
 use crate::plan::template::{PREVIOUS_ENTRY, Variables};
 use crate::protocol::ports::SecretPort;
@@ -94,7 +94,7 @@ impl<S: SecretPort> Guard<S> {
             models: delivery.models,
         };
         let filled = delivery.plan.render(&variables).map_err(Undelivered::Template)?;
-        let which = StandingKey { serial: delivery.serial, id: Some(delivery.id.clone()) };
+        let which = KeyInSecret { serial: delivery.serial, id: Some(delivery.id.clone()) };
         let imprint = Imprint::new(&filled, key.expose_secret(), which, &delivery.owner.uid);
         let entries = filled.into_iter().map(|(entry, text)| (entry, ByteString(text.into_bytes())));
         Ok((entries.collect(), imprint))

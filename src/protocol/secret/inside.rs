@@ -5,7 +5,7 @@ use crate::api::{
     CONTENT, EXPIRES_AT, FENCE, GROUP, KEY_AT, KEY_ID, MANAGED_BY_LABEL, MANAGER, PREVIOUS, RENDERED, SERIAL,
     TEMPLATE,
 };
-use crate::plan::facts::{Held, StandingKey, Target};
+use crate::plan::facts::{Held, KeyInSecret, Target};
 use crate::plan::hash;
 use crate::plan::listing::KeyId;
 use crate::plan::naming::Serial;
@@ -26,7 +26,7 @@ const SHORTEST_KEY: usize = 8;
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Imprint {
     serial: u64,
-    /// The vendor's id of the key. Version 0.1 did not record it.
+    /// The vendor's id of the key. Builds before version 0.2 did not record it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     id: Option<String>,
     length: usize,
@@ -38,7 +38,7 @@ pub struct Imprint {
 impl Imprint {
     /// The imprint of a key in these entries. `None`: no entry contains the key verbatim, such as where a template
     /// changes its letters; the key can then not be read back from the Secret.
-    pub fn new(entries: &BTreeMap<String, String>, key: &str, which: StandingKey, uid: &str) -> Option<Self> {
+    pub fn new(entries: &BTreeMap<String, String>, key: &str, which: KeyInSecret, uid: &str) -> Option<Self> {
         if key.len() < SHORTEST_KEY {
             return None;
         }
@@ -102,9 +102,9 @@ fn fingerprint(key: &[u8], uid: &str) -> String {
     hash::base32(&[b"key", uid.as_bytes(), key], 26)
 }
 
-/// The key in a Secret, and which it is. Version 0.1 left no imprint; for its Secrets, `plan` names the entry that
+/// The key in a Secret, with its serial and vendor id. Version 0.1 left no imprint; for its Secrets, `plan` names the entry that
 /// consists of the key only, provided that the Secret was not edited since.
-pub fn key_in(secret: &Secret, uid: &str, plan: Option<&SecretPlan>) -> Option<(StandingKey, SecretString)> {
+pub fn key_in(secret: &Secret, uid: &str, plan: Option<&SecretPlan>) -> Option<(KeyInSecret, SecretString)> {
     let data = secret.data.as_ref()?;
     let (serial, id, bytes) = match Imprint::of(secret) {
         Some(imprint) => {
@@ -117,7 +117,7 @@ pub fn key_in(secret: &Secret, uid: &str, plan: Option<&SecretPlan>) -> Option<(
         }
     };
     let text = String::from_utf8(bytes.to_vec()).ok()?;
-    Some((StandingKey { serial, id }, SecretString::from(text)))
+    Some((KeyInSecret { serial, id }, SecretString::from(text)))
 }
 
 fn before_imprints<'a>(
@@ -257,8 +257,8 @@ mod tests {
 
     const KEY: &str = "sk-fake-0123456789";
 
-    fn standing(serial: u64) -> StandingKey {
-        StandingKey { serial: Serial(serial), id: Some(KeyId(format!("key_{serial}"))) }
+    fn standing(serial: u64) -> KeyInSecret {
+        KeyInSecret { serial: Serial(serial), id: Some(KeyId(format!("key_{serial}"))) }
     }
 
     fn secret(entries: &[(&str, &str)]) -> Secret {

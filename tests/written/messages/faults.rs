@@ -3,7 +3,7 @@
 use super::{Book, at};
 use keysmith::plan::fault::{Fault, FaultKind, Unreachable};
 use keysmith::plan::report;
-use keysmith::plan::report::doing::Doing;
+use keysmith::plan::report::call_purpose::CallPurpose;
 
 fn kinds() -> Vec<FaultKind> {
     vec![
@@ -37,10 +37,10 @@ fn kinds() -> Vec<FaultKind> {
 
 pub fn all(book: &mut Book) {
     for kind in kinds() {
-        book.ready(&report::failed(&Fault::without_effect(kind), Doing::MakeKey, at(5), true));
+        book.ready(&report::failed(&Fault::without_effect(kind), CallPurpose::MakeKey, at(5), true));
     }
     let late = Fault::ambiguous(FaultKind::Timeout { seconds: 30 });
-    for doing in Doing::ALL {
-        book.ready(&report::failed(&late, *doing, at(5), false));
+    for purpose in CallPurpose::ALL {
+        book.ready(&report::failed(&late, *purpose, at(5), false));
     }
 }

@@ -16,9 +16,9 @@ use keysmith::plan::listing::{KeyId, Limit};
 use keysmith::plan::models::{Found as FoundModels, Unknown};
 use keysmith::plan::naming::Serial;
 use keysmith::plan::report::budget::{self, Purse, Spending};
+use keysmith::plan::report::call_purpose::CallPurpose;
 use keysmith::plan::report::conditions::{Looked, Rotation};
-use keysmith::plan::report::deletion::{Blocked, Hindrance};
-use keysmith::plan::report::doing::Doing;
+use keysmith::plan::report::deletion::{Blocked, DeletionBlocker};
 use keysmith::plan::report::key::{self, Found, Scene};
 use keysmith::plan::report::{conditions as report, deletion, models};
 use keysmith::plan::requests::Cause;
@@ -110,7 +110,7 @@ pub fn ready(book: &mut Book) {
         book.ready(&key::resting(&rest(Why::Suspended), &scene).unwrap());
         book.ready(&key::resting(&rest(Why::Suspended), &Scene { expired: true, ..scene.clone() }).unwrap());
         book.ready(&key::resting(&rest(Why::TypeFixed), &scene).unwrap());
-        book.ready(&key::failed(&down(), Doing::ListKeys, at(5), false, &scene).still_ready(true));
+        book.ready(&key::failed(&down(), CallPurpose::ListKeys, at(5), false, &scene).still_ready(true));
     }
     let failing =
         GatewayApiKeyStatus { next_rotation_time: Some(at(7)), expires_at: Some(at(14400)), ..status() };
@@ -306,17 +306,21 @@ pub fn deletion(book: &mut Book) {
     let failed = FaultKind::Failed { status: 503, until: None };
     let (refused, failed) = (Fault::without_effect(FaultKind::TokenRefused), Fault::without_effect(failed));
     let whys = [
-        Hindrance::Paused(refused),
-        Hindrance::Failed(Doing::RevokeKey, failed),
-        Hindrance::TokenUnusable,
-        Hindrance::Doubted("the vendor shows none of the keys that were made with it".to_owned()),
-        Hindrance::Slow(20),
-        Hindrance::Unrecorded(ledger::Error::Full("keysmith/keysmith-ledger-shop".to_owned()).to_string()),
+        DeletionBlocker::Paused(refused),
+        DeletionBlocker::Failed(CallPurpose::RevokeKey, failed),
+        DeletionBlocker::TokenUnusable,
+        DeletionBlocker::Doubted("the vendor shows none of the keys that were made with it".to_owned()),
+        DeletionBlocker::Slow(20),
+        DeletionBlocker::Unrecorded {
+            keys: vec![KeyId("key_000042".to_owned())],
+            error: ledger::Error::Full("keysmith/keysmith-ledger-shop".to_owned()).to_string(),
+        },
     ];
     let (known, unknown) = (status(), GatewayApiKeyStatus::default());
     let (token, none) = ("ConsoleToken edgee", None);
     for why in &whys {
-        let retry = matches!(why, Hindrance::Failed(..) | Hindrance::Unrecorded(_)).then(|| at(5));
+        let retry =
+            matches!(why, DeletionBlocker::Failed(..) | DeletionBlocker::Unrecorded { .. }).then(|| at(5));
         book.ready(&deletion::blocked(&Blocked { why, token, retry, status: &known, leaked: false }));
     }
     let why = &whys[0];

@@ -5,8 +5,8 @@ use keysmith::api::condition::{self, DRIFTED};
 use keysmith::api::{EventReason, Reason};
 use keysmith::plan::fault::{Fault, FaultKind};
 use keysmith::plan::provider_key::ProviderKeyWhy as Why;
-use keysmith::plan::report::deletion::Hindrance;
-use keysmith::plan::report::doing::Doing;
+use keysmith::plan::report::call_purpose::CallPurpose;
+use keysmith::plan::report::deletion::DeletionBlocker;
 use keysmith::plan::report::{Notice, deletion, project, provider_key};
 use keysmith::plan::spec_error::SpecError;
 
@@ -22,9 +22,10 @@ pub fn provider_keys(book: &mut Book) {
     book.ready(&provider_key::replacing());
     book.ready(&provider_key::gateway_key("checkout", "does not exist", true));
     book.ready(&provider_key::gateway_key("checkout", "has no key at the vendor yet", false));
-    let refused = Hindrance::Paused(Fault::without_effect(FaultKind::TokenRefused));
+    let refused = DeletionBlocker::Paused(Fault::without_effect(FaultKind::TokenRefused));
     book.ready(&deletion::provider_key_blocked(&refused, "ConsoleToken edgee"));
-    let blocked = deletion::provider_key_blocked(&Hindrance::TokenUnusable, "ClusterConsoleToken edgee");
+    let blocked =
+        deletion::provider_key_blocked(&DeletionBlocker::TokenUnusable, "ClusterConsoleToken edgee");
     book.ready(&deletion::without_force(&blocked, "ClusterConsoleToken edgee"));
     book.ready(&deletion::provider_key_awaited(Some(at(3))));
     for why in [Why::Lost, Why::ContentChanged, Why::NeverCreated] {
@@ -47,7 +48,7 @@ pub fn projects(book: &mut Book) {
         &SpecError::unsupported("spec.consoleTokenRef", project::unsupported("Edgee", able)).verdict(),
     );
     book.ready(&project::overruled("eu", "search"));
-    book.ready(&project::forbidden(Doing::ChangeProject, "ConsoleToken cortecs", at(5), true));
+    book.ready(&project::forbidden(CallPurpose::ChangeProject, "ConsoleToken cortecs", at(5), true));
     book.event(&project::updated(&fields));
     let message = project::drifted(&fields);
     book.condition(&condition::condition(DRIFTED, true, Reason::NotApplied, &message, Some(1)));

@@ -4,22 +4,22 @@ use super::key::because;
 use crate::plan::requests::Cause;
 use std::fmt;
 
-macro_rules! doings {
+macro_rules! purposes {
     ($($(#[doc = $doc:literal])+ $name:ident => $words:literal,)+) => {
         /// What a vendor call was made for.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Doing {
+        pub enum CallPurpose {
             $($(#[doc = $doc])+ $name,)+
             /// The served key was to be replaced, for this cause.
             ReplaceKey(Cause),
         }
 
-        impl Doing {
+        impl CallPurpose {
             /// All of them, except replacements.
             pub const ALL: &[Self] = &[$(Self::$name),+];
         }
 
-        impl fmt::Display for Doing {
+        impl fmt::Display for CallPurpose {
             /// Completes "could not …".
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self {
@@ -31,7 +31,7 @@ macro_rules! doings {
     };
 }
 
-doings! {
+purposes! {
     /// A key was to be created.
     MakeKey => "make a key",
     /// The secret of a key was to be revealed again.
@@ -60,9 +60,9 @@ doings! {
     RevokeKey => "revoke the key",
     /// The key of a resource that is being deleted was to be switched off.
     SwitchKeyOff => "switch the key off",
-    /// A key that exists was to be adopted, by a new secret.
+    /// The new name of an adopted key was to be seen.
     TakeOverKey => "take the key over",
-    /// A key that exists was to be adopted, by its name.
+    /// A key that exists was to be adopted, by a mark in its name.
     MarkKey => "put Keysmith's mark into the name of the key",
     /// The provider keys of the account were to be listed.
     ListProviderKeys => "list the provider keys",
