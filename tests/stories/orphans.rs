@@ -301,7 +301,10 @@ pub async fn an_entry_goes_with_its_key(world: &mut World) {
     let never = Entry { key_id: None, mark: Some(mark), ..here(world, "") };
     ledger(world).record(&[here(world, &gone), here(world, &kept), never]).await.unwrap();
     assert!(world.vendor().delete_key(&gone));
-    hours(world, 3).await;
+    // A vendor that hides a key for hours does not cost the key its entry.
+    hours(world, 20).await;
+    assert_eq!(ledger(world).list().await.unwrap().entries.len(), 3);
+    hours(world, 7).await;
     let left = ledger(world).list().await.unwrap().entries;
     assert_eq!(left.iter().map(|it| it.key_id.clone()).collect::<Vec<_>>(), [Some(kept)]);
 }
