@@ -491,9 +491,9 @@ impl SweepPorts for Tampered {
         if self.is(Mutant::ClosesEntriesAtOnce) {
             let entries = self.model.world.borrow().ledger.clone();
             self.model.missing(|missing| {
-                entries.iter().for_each(|it| {
-                    missing.is_gone(it, Timestamp::UNIX_EPOCH);
-                });
+                for entry in &entries {
+                    missing.is_gone(entry, Timestamp::UNIX_EPOCH);
+                }
             });
         }
         self.model.missing(change)

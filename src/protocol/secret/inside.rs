@@ -106,18 +106,15 @@ fn fingerprint(key: &[u8], uid: &str) -> String {
 /// consists of the key only, provided that the Secret was not edited since.
 pub fn key_in(secret: &Secret, uid: &str, plan: Option<&SecretPlan>) -> Option<(KeyInSecret, SecretString)> {
     let data = secret.data.as_ref()?;
-    let (serial, id, bytes) = match Imprint::of(secret) {
-        Some(imprint) => {
-            let bytes = imprint.find(data, uid)?;
-            (Serial::believed(imprint.serial)?, imprint.id.map(KeyId), bytes)
-        }
-        None => {
-            let (serial, bytes) = before_imprints(secret, data, uid, plan?)?;
-            (serial, None, bytes)
-        }
+    let (key, bytes) = if let Some(imprint) = Imprint::of(secret) {
+        let bytes = imprint.find(data, uid)?;
+        (KeyInSecret { serial: Serial::believed(imprint.serial)?, id: imprint.id.map(KeyId) }, bytes)
+    } else {
+        let (serial, bytes) = before_imprints(secret, data, uid, plan?)?;
+        (KeyInSecret { serial, id: None }, bytes)
     };
     let text = String::from_utf8(bytes.to_vec()).ok()?;
-    Some((KeyInSecret { serial, id }, SecretString::from(text)))
+    Some((key, SecretString::from(text)))
 }
 
 fn before_imprints<'a>(
