@@ -61,7 +61,7 @@ use sweeps::tally::Tally;
 
 /// The number of pairs per scenario at Edgee if not all run.
 const SAMPLE: usize = 160;
-/// The number of pairs per scenario at Edgee at full length: a fifth of all, and others in each run.
+/// The number of pairs per scenario at Edgee at full length: a third of all, and others in each run.
 const LONG_SAMPLE: usize = 6_000;
 
 #[test]

@@ -159,15 +159,24 @@ impl<P: SweepPorts> Sweep<'_, P> {
         revoked
     }
 
-    /// Removes the ledger's entries of deleted keys, so that the ledger lists what exists.
+    /// Removes the ledger's entries of deleted keys, so that the ledger lists what exists: those whose keys listings have not
+    /// shown for a day, and the vendor says that they are gone.
     async fn close_entries(&self, entries: &[Entry]) {
-        self.ports.missing(|missing| missing.keep_only(entries));
-        let here = entries.iter().filter(|it| it.is_reached_by(&self.place));
-        let (listed, unseen): (Vec<_>, Vec<_>) =
-            here.partition(|it| self.listing.keys.iter().any(|key| it.covers(key)));
-        self.ports.missing(|missing| listed.into_iter().for_each(|it| missing.found(it)));
-        for entry in unseen.into_iter().take(AT_ONCE) {
-            if self.is_gone(entry).await
+        let now = self.ports.now();
+        let here: Vec<_> = entries.iter().filter(|it| it.is_reached_by(&self.place)).collect();
+        let due: Vec<_> = self.ports.missing(|missing| {
+            missing.keep_only(entries);
+            let unseen = here.into_iter().filter(|it| {
+                let listed = self.listing.keys.iter().any(|key| it.covers(key));
+                if listed {
+                    missing.found(it);
+                }
+                !listed && self.may_be_missed(it)
+            });
+            unseen.collect::<Vec<_>>().into_iter().filter(|it| missing.is_gone(it, now)).collect()
+        });
+        for entry in due.into_iter().take(AT_ONCE) {
+            if self.is_confirmed_gone(entry).await
                 && let Err(error) = self.ports.strike(entry).await
             {
                 let (key, serial) = (&entry.key_id, entry.serial);
@@ -176,22 +185,23 @@ impl<P: SweepPorts> Sweep<'_, P> {
         }
     }
 
-    /// Whether two checks, far enough apart, found the key missing. If the vendor cannot return a single key, a check
-    /// is a listing, which may lag.
-    async fn is_gone(&self, entry: &Entry) -> bool {
-        let lag = self.account.capabilities().listing_lag;
-        let missing = match &entry.key_id {
-            Some(id) => matches!(self.account.get(&KeyId(id.clone())).await, Ok(None)),
-            // The key may never have been created: if it was, it is listed by now.
-            None => self.listing.as_of >= plus(entry.time, STRAGGLING + lag),
-        };
-        let now = self.ports.now();
-        self.ports.missing(|known| {
-            if missing {
-                return known.is_gone(entry, now);
+    /// Whether a listing without the entry's key says something. Without an id, the key may never have been created: if it was,
+    /// it is listed by then.
+    fn may_be_missed(&self, entry: &Entry) -> bool {
+        let settled = plus(entry.time, STRAGGLING + self.account.capabilities().listing_lag);
+        entry.key_id.is_some() || self.listing.as_of >= settled
+    }
+
+    /// Whether the vendor confirms that the key of an entry is gone. A key that it shows counts as found.
+    async fn is_confirmed_gone(&self, entry: &Entry) -> bool {
+        let Some(id) = &entry.key_id else { return true };
+        match self.account.get(&KeyId(id.clone())).await {
+            Ok(None) => true,
+            Ok(Some(_)) => {
+                self.ports.missing(|missing| missing.found(entry));
+                false
             }
-            known.found(entry);
-            false
-        })
+            Err(_) => false,
+        }
     }
 }
