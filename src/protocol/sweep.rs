@@ -163,17 +163,14 @@ impl<P: SweepPorts> Sweep<'_, P> {
     /// shown for a day, and the vendor says that they are gone.
     async fn close_entries(&self, entries: &[Entry]) {
         let now = self.ports.now();
-        let here: Vec<_> = entries.iter().filter(|it| it.is_reached_by(&self.place)).collect();
+        let here = entries.iter().filter(|it| it.is_reached_by(&self.place));
+        let (listed, unseen): (Vec<_>, Vec<_>) =
+            here.partition(|it| self.listing.keys.iter().any(|key| it.covers(key)));
+        let missed: Vec<_> = unseen.into_iter().filter(|it| self.may_be_missed(it)).collect();
         let due: Vec<_> = self.ports.missing(|missing| {
             missing.keep_only(entries);
-            let unseen = here.into_iter().filter(|it| {
-                let listed = self.listing.keys.iter().any(|key| it.covers(key));
-                if listed {
-                    missing.found(it);
-                }
-                !listed && self.may_be_missed(it)
-            });
-            unseen.collect::<Vec<_>>().into_iter().filter(|it| missing.is_gone(it, now)).collect()
+            listed.into_iter().for_each(|it| missing.found(it));
+            missed.into_iter().filter(|it| missing.is_gone(it, now)).collect()
         });
         for entry in due.into_iter().take(AT_ONCE) {
             if self.is_confirmed_gone(entry).await
