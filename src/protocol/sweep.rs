@@ -169,7 +169,9 @@ impl<P: SweepPorts> Sweep<'_, P> {
         let missed: Vec<_> = unseen.into_iter().filter(|it| self.may_be_missed(it)).collect();
         let due: Vec<_> = self.ports.missing(|missing| {
             missing.keep_only(entries);
-            listed.into_iter().for_each(|it| missing.found(it));
+            for entry in listed {
+                missing.found(entry);
+            }
             missed.into_iter().filter(|it| missing.is_gone(it, now)).collect()
         });
         for entry in due.into_iter().take(AT_ONCE) {
