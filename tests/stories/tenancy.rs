@@ -313,7 +313,7 @@ pub async fn what_is_not_permitted_has_no_effect(world: &mut World) {
         world.edit("GatewayApiKey", "kept", forced).await.unwrap();
         world.pass(Duration::from_secs(120), Duration::ZERO).await;
         let said = world.reason("GatewayApiKey", "kept", "DeletionBlocked").await;
-        assert!(said.contains("do not permit that"), "{said}");
+        assert!(said.contains("do not permit keysmith.dev/force-orphan"), "{said}");
         world.emulator.faults().clear();
         world.gone("GatewayApiKey", "kept").await;
         let left: Vec<_> = world.keys().into_iter().map(|it| it.id).collect();
