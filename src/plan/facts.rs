@@ -371,9 +371,9 @@ impl Facts {
 
     /// Whether the bytes of the served key are in the Secret, so that the rest can be written again around them.
     pub fn key_is_in_secret(&self) -> bool {
-        let standing = self.target.held().and_then(|held| held.key.as_ref());
+        let key = self.target.held().and_then(|held| held.key.as_ref());
         let served = self.record.serial.zip(self.record.id.as_ref());
-        standing.zip(served).is_some_and(|(key, (serial, id))| key.is(serial, id))
+        key.zip(served).is_some_and(|(key, (serial, id))| key.is(serial, id))
     }
 
     /// When the served key expired, if it has.

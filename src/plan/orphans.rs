@@ -15,7 +15,7 @@ use crate::api::EventReason;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashSet};
 
-/// Minimum time between the first and the deciding listing; it is raised to `STRAGGLING`.
+/// Minimum time between the first reading and the deciding listing; it is raised to `STRAGGLING`.
 pub const APART: SignedDuration = SignedDuration::from_mins(10);
 /// How far the clocks of vendor and cluster may differ.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(15);

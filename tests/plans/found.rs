@@ -70,7 +70,7 @@ fn a_key_named_by_hand_in_the_secret_is_neither_adopted_nor_changed_nor_revoked(
     ends_well([begun, vec![step(0); 4]].concat());
 }
 
-/// One operator recovers a key of the claimed serial that somebody planted, while the other delivers its own of that serial. The
+/// One operator recovers a key of the claimed serial that a user planted, while the other delivers its own of that serial. The
 /// bytes of the planted key were taken for the served one, and the planted key was revoked.
 #[test]
 fn of_two_keys_of_one_serial_the_secret_holds_the_one_that_status_names() {

@@ -46,7 +46,7 @@ pub struct History {
     /// Whether operators sweep in the peace.
     pub sweeps: bool,
     /// Whether a process may pause for any time between claim and create call, and live. A deletion cannot wait for
-    /// that, so nothing is deleted in such histories.
+    /// that, so nothing is deleted in such histories unless operators sweep in the peace.
     pub pauses: bool,
 }
 

@@ -50,9 +50,16 @@ pub enum Mutant {
 
 impl Mutant {
     /// Whether it is a mutant of the sweep.
-    pub fn sweeps(self) -> bool {
-        let name = format!("{self:?}");
-        name.starts_with("Sweeps") || name.starts_with("Closes")
+    pub const fn sweeps(self) -> bool {
+        matches!(
+            self,
+            Self::SweepsAtOnce
+                | Self::SweepsByMarksAlone
+                | Self::SweepsWithoutLedger
+                | Self::SweepsWhatTheLedgerLacks
+                | Self::ClosesEntriesAtOnce
+                | Self::SweepsNothing
+        )
     }
 
     pub const ALL: [Self; 21] = [

@@ -38,7 +38,7 @@ impl<S: SecretPort> Guard<S> {
             Key::Present => {
                 let found = present.as_ref().and_then(|secret| key_in(secret, uid, Some(delivery.plan)));
                 // The Secret contained the key when it was last read; the next read decides.
-                let served = found.filter(|(standing, _)| standing.is(delivery.serial, delivery.id));
+                let served = found.filter(|(key, _)| key.is(delivery.serial, delivery.id));
                 bytes_in_secret = served.ok_or(Undelivered::Superseded)?.1;
                 &bytes_in_secret
             }

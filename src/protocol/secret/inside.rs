@@ -254,14 +254,14 @@ mod tests {
 
     const KEY: &str = "sk-fake-0123456789";
 
-    fn standing(serial: u64) -> KeyInSecret {
+    fn key_of(serial: u64) -> KeyInSecret {
         KeyInSecret { serial: Serial(serial), id: Some(KeyId(format!("key_{serial}"))) }
     }
 
     fn secret(entries: &[(&str, &str)]) -> Secret {
         let texts: BTreeMap<_, _> =
             entries.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-        let imprint = Imprint::new(&texts, KEY, standing(3), "uid").unwrap();
+        let imprint = Imprint::new(&texts, KEY, key_of(3), "uid").unwrap();
         let data = texts.into_iter().map(|(name, text)| (name, ByteString(text.into_bytes()))).collect();
         let mut secret = Secret { data: Some(data), ..Secret::default() };
         secret.annotations_mut().insert(KEY_AT.to_owned(), imprint.encode());
@@ -286,7 +286,7 @@ mod tests {
     fn a_key_is_found_in_whatever_text_it_stands() {
         let key = "sk-edgee-emulated-1-abcdef";
         let entries = BTreeMap::from([("key".to_owned(), key.to_owned())]);
-        let imprint = Imprint::new(&entries, key, standing(3), "uid").unwrap();
+        let imprint = Imprint::new(&entries, key, key_of(3), "uid").unwrap();
         let imprint = Imprint::decode(&imprint.encode()).unwrap();
         for text in [
             key.to_owned(),
@@ -343,6 +343,6 @@ mod tests {
     #[test]
     fn a_template_that_changes_the_letters_of_a_key_leaves_no_imprint() {
         let entries = BTreeMap::from([("key".to_owned(), KEY.to_uppercase())]);
-        assert_eq!(Imprint::new(&entries, KEY, standing(1), "uid"), None);
+        assert_eq!(Imprint::new(&entries, KEY, key_of(1), "uid"), None);
     }
 }
