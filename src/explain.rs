@@ -90,11 +90,11 @@ fn facts(driver: &Capabilities) -> Vec<(&'static str, String)> {
         ("a lost answer", unheard.to_owned()),
         ("switching off", yes(driver.disable)),
         ("a revoked key", revoked(driver)),
-        ("last use told", yes(driver.last_used)),
+        ("last use reported", yes(driver.last_used)),
         ("orphans", if driver.created_at { "revoked" } else { "reported, and left to people" }.to_owned()),
         (
             "spending",
-            driver.usage.spending.map_or_else(|| "not told".to_owned(), |how| format!("{how}{balance}")),
+            driver.usage.spending.map_or_else(|| "not reported".to_owned(), |how| format!("{how}{balance}")),
         ),
         ("calls", calls(driver)),
         ("console tokens", format!("made {minting}")),

@@ -1,8 +1,8 @@
 //! What should happen next. No I/O, no `async`, no client, no clock: time is a field of the facts.
 //!
 //! `issuance` decides for keys, with a file for each chapter: `rotation`, `previous_keys`, `adoption`, `recovery`, `missing`,
-//! `upkeep` and `deletion`. `provider_key` decides for provider keys, `project` for settings of projects, `token` says what a
-//! console token may be and where it may be sent. A `decision` is a step to take and the reason for it; `report` turns
+//! `settings_drift`, `unused_keys` and `deletion`. `provider_key` decides for provider keys, `project` for settings of projects,
+//! `token` says what a console token may be and where it may be sent. A `decision` is a step to take and the reason for it; `report` turns
 //! reasons into text.
 
 pub mod account;
@@ -51,6 +51,7 @@ pub mod rotation;
 pub mod same;
 pub mod selector;
 pub mod settings;
+mod settings_drift;
 pub mod shard;
 pub mod sighting;
 pub mod spec_error;
@@ -61,6 +62,6 @@ pub mod template;
 pub mod time;
 pub mod token;
 pub mod turns;
-pub mod upkeep;
+pub mod unused_keys;
 pub mod usage;
 pub mod window;

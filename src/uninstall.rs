@@ -176,7 +176,7 @@ fn refusal(left: &[String], namespaces: &[&str], others: bool) -> String {
     // Writing to a String does not fail.
     let _ = writeln!(
         text,
-        "{} resources are left, and without Keysmith nobody looks after their keys:",
+        "{} resources are left, and without Keysmith their keys are neither rotated nor revoked:",
         left.len()
     );
     // Where not everything may be deleted, each is named.

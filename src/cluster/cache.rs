@@ -133,7 +133,7 @@ impl<K: Managed> Cached<K> {
         }
     }
 
-    /// What was packed can be unpacked; if not, the object is told as one that cannot be decoded.
+    /// What was packed can be unpacked; if not, the object is reported as one that cannot be decoded.
     fn unopened(&self, error: &dyn fmt::Display) -> Box<Undecodable> {
         Box::new(Undecodable { meta: self.meta.clone(), error: error.to_string() })
     }

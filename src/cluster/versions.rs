@@ -1,4 +1,4 @@
-//! The newest known resourceVersion of each Secret of ours, so that a pass need not read a Secret that nobody changed: from
+//! The newest known resourceVersion of each Secret of ours, so that a pass need not read a Secret that has not changed: from
 //! the watch of their metadata, and from our own writes. It holds sixteen bytes for a Secret, and nothing for Secrets of
 //! others.
 

@@ -44,7 +44,7 @@ pub enum Change<K: Managed> {
         /// Whether anything but its status changed: no resource is enqueued by its own report.
         news: bool,
     },
-    /// The objects that a complete list shows as new or changed. They are told once the cache has them.
+    /// The objects that a complete list shows as new or changed. They are sent once the cache has them.
     Listed(Vec<ObjectRef<Cached<K>>>),
 }
 

@@ -21,7 +21,7 @@ use std::io::{IsTerminal, Read};
 use std::process::ExitCode;
 
 /// Exit code: it belongs to no resource.
-const NOBODYS: u8 = 3;
+const OF_NO_RESOURCE: u8 = 3;
 /// Longest input. It may be a line of a log or a file of variables, but not a whole log.
 const LONGEST: u64 = 64 * 1024;
 /// Page size of a list. It is small because a page determines the peak memory.
@@ -67,7 +67,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         }
         Err(sentence) => {
             tell(&sentence);
-            Ok(ExitCode::from(NOBODYS))
+            Ok(ExitCode::from(OF_NO_RESOURCE))
         }
     }
 }

@@ -186,9 +186,9 @@ impl Context {
         Mark::new(&self.cluster, &object.uid().unwrap_or_default())
     }
 
-    /// That console token, if it can be decoded and is of the class of this operator. One that a pass has let go is gone,
-    /// although the cache may still show it:
-    /// what waits for its end is enqueued by that pass, and by no later event.
+    /// That console token, if it can be decoded and is of the class of this operator. A token whose finalizer a pass
+    /// removed counts as deleted, although the cache may still show it: what waits for the deletion is enqueued by that pass, and by
+    /// no later event.
     pub fn token(&self, token: &TokenRef) -> Option<AnyToken> {
         let gone = |it: &AnyToken| it.uid().is_some_and(|uid| self.memory.is_released(&uid));
         self.stores

@@ -18,7 +18,7 @@ use crate::plan::claim::Claim;
 use crate::plan::credentials::Entries;
 use crate::plan::fault::Fault;
 use crate::plan::identity::{AnyToken, TokenRef};
-use crate::plan::ledger::{Book, Entry, Owner, Place};
+use crate::plan::ledger::{Book, Entry, Place};
 use crate::plan::listing::{KeyId, Listed};
 use crate::plan::mints;
 use crate::plan::models::Catalog;
@@ -373,14 +373,12 @@ impl Ports for Live {
         self.0.ledger.record(entries).await
     }
 
-    async fn note_missing(&self, entries: &[Entry]) {
-        if let Err(error) = self.0.ledger.note_missing(entries).await {
-            let Some(Owner { kind, namespace, name, .. }) = entries.first().map(|it| &it.owner) else {
-                return;
-            };
-            tracing::warn!(kind, namespace, name, %error, "no sweep for orphaned keys until the operator restarts: the ledger lacks a key, and cannot be marked");
-            self.0.sweeps.stop();
-        }
+    async fn note_missing(&self, entries: &[Entry]) -> Result<(), ledger::Error> {
+        self.0.ledger.note_missing(entries).await
+    }
+
+    fn stop_sweeps(&self) {
+        self.0.sweeps.stop();
     }
 
     async fn strike(&self, entry: &Entry) -> Result<(), ledger::Error> {

@@ -1,4 +1,4 @@
-//! When `protocol::sweep` runs, and what is remembered between two sweeps.
+//! When `protocol::sweep` is due, and what is remembered between two sweeps.
 
 use super::context::Context;
 use super::live::Live;
@@ -49,6 +49,10 @@ impl Sweeps {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
+    fn are_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
     /// Whether sweeps are enabled.
     pub fn are_on(&self) -> bool {
         self.every.is_some()
@@ -86,9 +90,7 @@ impl Sweeps {
     /// Whether a sweep is due. The first one is somewhere within the first interval, so that a restart of the
     /// operator does not start all sweeps at once.
     fn is_due(&self, listing: &ListingId, vendor: &'static str, seed: &str, now: Timestamp) -> bool {
-        let Some(every) = self.every.filter(|_| !self.stopped.load(Ordering::Relaxed)) else {
-            return false;
-        };
+        let Some(every) = self.every else { return false };
         let mut listings = self.lock();
         let remembered = listings.entry(listing.clone()).or_insert_with(|| {
             let wait = every.as_secs_f64() * hash::fraction(&[b"sweep", seed.as_bytes()]);
@@ -142,14 +144,8 @@ pub fn forget(context: &Context, listing: &ListingId) {
 
 /// Sweeps if that is due, right after a listing. Errors of a sweep do not affect the ConsoleToken.
 pub async fn after_listing(context: &Arc<Context>, token: &AnyToken, account: &Account, listing: &Listing) {
-    let uid = token.uid().unwrap_or_default();
-    let state = context.accounts.state(&token.reference());
-    // In a different account, every key of ours would look deleted.
-    if state.is_some_and(|it| it.uid == uid && it.doubt.is_some()) {
-        return;
-    }
     let id = account.lists();
-    let seed = context.accounts.seed(&id, &uid);
+    let seed = context.accounts.seed(&id, &token.uid().unwrap_or_default());
     let vendor = account.capabilities().name;
     if !context.sweeps.is_due(&id, vendor, &seed, context.clock.now()) {
         return;
@@ -180,6 +176,10 @@ impl SweepPorts for Live {
 
     async fn known_by_everything(&self) -> kube::Result<Known> {
         inventory::everything(&self.0.client, &self.0.cluster).await
+    }
+
+    fn sweeps_stopped(&self) -> bool {
+        self.0.sweeps.are_stopped()
     }
 
     async fn open_ledger(&self) -> Result<Book, ledger::Error> {

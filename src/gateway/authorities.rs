@@ -14,7 +14,7 @@ const LARGEST: usize = 1024 * 1024;
 pub struct Authorities(Vec<CertificateDer<'static>>);
 
 impl Authorities {
-    /// Reads a PEM bundle: at least one certificate, and nothing that is none. The error completes "the bundle …".
+    /// Reads a PEM bundle: at least one certificate, and no other block. The error completes "the bundle …".
     pub fn parse(pem: &[u8]) -> Result<Self, String> {
         if pem.len() > LARGEST {
             return Err(format!("has more than {LARGEST} bytes; keep the authorities that are needed"));

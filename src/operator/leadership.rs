@@ -119,12 +119,12 @@ struct Knowledge {
     seen: LeaseView,
     changed: Instant,
     failed: Option<Instant>,
-    /// The other division that was told of last.
+    /// The other division that was logged last.
     rival: Option<Rival>,
 }
 
 impl Knowledge {
-    /// Stands by beside another division. It is told of once.
+    /// Waits while another division has a Lease, and logs that division once.
     fn meet(&mut self, rival: &Rival) {
         self.failed = Some(Instant::now());
         if self.rival.as_ref() != Some(rival) {

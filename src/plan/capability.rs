@@ -85,7 +85,7 @@ pub struct Capabilities {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelNames {
-    /// Whether the vendor lists them, so that a name that there is not is told (`ModelUnknown`).
+    /// Whether the vendor lists them, so that an unknown name is reported (`ModelUnknown`).
     pub listed: bool,
     /// Whether `*` stands for any text in them.
     pub patterns: bool,

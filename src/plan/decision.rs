@@ -134,7 +134,7 @@ pub enum Why {
     /// The vendor accepted a change but does not show it.
     NotApplied(Vec<Field>),
     /// An unused key of ours.
-    Spare,
+    Unused,
     /// A retry is waiting for its backoff.
     BackingOff,
     /// A new key replaces the served one.

@@ -150,7 +150,7 @@ impl Desired {
     }
 }
 
-/// Limits that the vendor gave a new key although nobody asked for them, such as the defaults of a server: they are kept, as
+/// Limits that the vendor gave a new key although the specification does not name them, such as the defaults of a server: they are kept, as
 /// those of a key that was taken over are. `None`: there are none beyond those that were wanted.
 pub fn filled_in(
     wanted: &Settings,

@@ -114,7 +114,7 @@ pub fn drift(wanted: &Settings, key: &Listed, sent: &Sent) -> Vec<Field> {
         }
         Field::Active => shown.active.is_some_and(|it| it != wanted.active),
         Field::Models => shown.models.as_ref().is_some_and(|it| !same::set(it, &wanted.models)),
-        // Such a period is none that a specification can have, so the vendor's console set it.
+        // A specification cannot have such a period, so the vendor's console set it.
         Field::Budget if shown.other_period => true,
         Field::Budget => match shown.budget {
             Setting::Hidden => {

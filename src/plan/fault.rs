@@ -274,7 +274,7 @@ impl Fault {
             FaultKind::Unreachable(_) => "unreachable",
             FaultKind::Redirected { .. } => "redirected",
             FaultKind::TooLarge { .. } => "too_large",
-            FaultKind::Malformed(_) | FaultKind::MalformedField { .. } => "strange",
+            FaultKind::Malformed(_) | FaultKind::MalformedField { .. } => "malformed",
             FaultKind::BreakerOpen => "breaker_open",
             FaultKind::NoOutcome => "no_outcome",
         }

@@ -20,7 +20,8 @@ use super::previous_keys::{self, Next};
 use super::recovery::recover;
 use super::requests::Cause;
 use super::retry::plus;
-use super::upkeep::{settings, spare};
+use super::settings_drift::settings;
+use super::unused_keys::unused;
 use super::{adoption, rotation};
 use jiff::{SignedDuration, Timestamp};
 
@@ -208,7 +209,7 @@ fn keep(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Decision {
     if let Some(decision) = settings(facts, desired, served).filter(|_| frozen.is_none()) {
         return decision;
     }
-    match spare(facts, served) {
+    match unused(facts, served) {
         Next::Act(decision) => return decision,
         Next::Wait(until) => waits.push(until),
     }

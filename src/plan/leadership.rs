@@ -117,12 +117,12 @@ pub enum Why {
 /// The next step.
 pub fn decide(facts: &Facts) -> Step {
     match facts.role {
-        Role::Candidate { silent, failed } => campaign(facts, silent, failed),
+        Role::Candidate { silent, failed } => acquire(facts, silent, failed),
         Role::Leader { unrenewed, untried } => hold(facts, unrenewed, untried),
     }
 }
 
-fn campaign(facts: &Facts, silent: SignedDuration, failed: Option<SignedDuration>) -> Step {
+fn acquire(facts: &Facts, silent: SignedDuration, failed: Option<SignedDuration>) -> Step {
     if !facts.alive {
         return Step::Wait(facts.times.retry);
     }

@@ -273,7 +273,7 @@ pub fn may_retain(token: Option<&AnyToken>) -> bool {
     permits(token, Permission::Retain)
 }
 
-/// Whether a token permits this. One that is not shared, or gone, limits nothing.
+/// Whether a token permits this. A ConsoleToken, or a token that is gone, limits nothing.
 fn permits(token: Option<&AnyToken>, permission: Permission) -> bool {
     let permitted = |limits: &Limits| limits.permitted.contains(&permission);
     token.and_then(AnyToken::sharing).is_none_or(|it| it.limits.as_ref().is_some_and(permitted))

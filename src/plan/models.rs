@@ -1,4 +1,4 @@
-//! Whether the vendor lists the models of a specification. A model that it does not list is told and never refused: the
+//! Whether the vendor lists the models of a specification. A model that it does not list is reported and never refused: the
 //! vendor may add the model later, and knows its own names best.
 
 use super::capability::ModelNames;
@@ -6,9 +6,9 @@ use crate::api::gateway_api_key::ResolvedModels;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 
-/// How many similar names are told of an unknown one.
+/// How many similar names are suggested for an unknown one.
 const NEAREST: usize = 3;
-/// The least similarity of a name that is told, by Jaro and Winkler: from 0 to 1, which is equal.
+/// The least similarity of a name that is suggested, by Jaro and Winkler: from 0 to 1, which is equal.
 const SIMILAR: f64 = 0.75;
 /// How many of the models of a pattern are shown.
 const SHOWN: usize = 10;

@@ -104,7 +104,7 @@ pub fn concerns(subject: &Subject<'_>, index: &Index<'_>) -> bool {
         || found(subject, &record, index)
         || returned(&record, index)
         || !refused
-            && (spare(subject, &record, index)
+            && (unused(subject, &record, index)
                 || vanished(subject, &record, index)
                 || served(subject, status, &record, index))
 }
@@ -134,7 +134,7 @@ fn vanished(subject: &Subject<'_>, record: &Record, index: &Index<'_>) -> bool {
 
 /// Whether a key of ours is neither served nor previous. Keys with a serial above the claim belong to another
 /// writer.
-fn spare(subject: &Subject<'_>, record: &Record, index: &Index<'_>) -> bool {
+fn unused(subject: &Subject<'_>, record: &Record, index: &Index<'_>) -> bool {
     let newest = subject.claim.map(|it| it.serial).max(record.serial).unwrap_or_default();
     let used = |key: &Listed| {
         record.id.as_ref() == Some(&key.id) || record.previous.iter().any(|it| it.id == key.id.0)

@@ -382,8 +382,8 @@ fn superseded(facts: &ProviderKeyFacts, id: &KeyId) -> Option<ProviderKeyDecisio
     let newest = facts.claim.map(|claim| claim.serial).max(Some(facts.settled()));
     let known: BTreeSet<_> = facts.status.left_behind.iter().cloned().map(KeyId).collect();
     if let Some(view) = &facts.view {
-        let spares = view.own(&facts.mark).filter(|(serial, own, _)| Some(*serial) <= newest && *own != id);
-        old.extend(spares.map(|(_, own, _)| own.clone()).filter(|own| !known.contains(own)));
+        let unused = view.own(&facts.mark).filter(|(serial, own, _)| Some(*serial) <= newest && *own != id);
+        old.extend(unused.map(|(_, own, _)| own.clone()).filter(|own| !known.contains(own)));
     }
     old.sort();
     old.dedup();

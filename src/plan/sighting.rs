@@ -1,5 +1,5 @@
-//! What is remembered of a Secret after it was read or written, so that a pass need not read it again as long as nobody
-//! changed it: its resourceVersion, and what was found in it.
+//! What is remembered of a Secret after it was read or written, so that a pass need not read it again as long as its
+//! resourceVersion is the same: that, and what was found in it.
 
 use super::facts::{Held, KeyInSecret, Record};
 use super::hash;

@@ -1,7 +1,7 @@
 //! The content of a Secret: presets and templates, checked before a key is created.
 //!
 //! `engine` is the language of templates. Nothing in it can cost much: a user who may write a GatewayApiKey shares the
-//! operator with everybody else.
+//! operator with every other namespace.
 
 mod check;
 mod engine;

@@ -199,7 +199,7 @@ pub fn bundle_unreadable(place: &CaBundleRef, error: &str) -> SpecError {
     SpecError { reason: Reason::SecretRefused, ..SpecError::invalid("spec.caBundleRef", message) }
 }
 
-/// The error for a bundle whose content is none. `what` completes "the bundle …".
+/// The error for a bundle whose content is not PEM. `what` completes "the bundle …".
 pub fn bundle_invalid(place: &CaBundleRef, what: &str) -> SpecError {
     SpecError::secret("spec.caBundleRef", format!("{}, {what}", bundle(place)))
 }

@@ -213,7 +213,9 @@ pub trait Ports: Clone + 'static {
     /// Writes entries into the ledger.
     async fn enter(&self, entries: &[Entry]) -> Result<(), ledger::Error>;
     /// Records that these entries could not be written into the ledger, although their keys stay at the vendor.
-    async fn note_missing(&self, entries: &[Entry]);
+    async fn note_missing(&self, entries: &[Entry]) -> Result<(), ledger::Error>;
+    /// Stops all sweeps of this process: the ledger lacks a key, and could not be marked.
+    fn stop_sweeps(&self);
     /// Removes an entry from the ledger.
     async fn strike(&self, entry: &Entry) -> Result<(), ledger::Error>;
 }

@@ -121,7 +121,7 @@ impl<P: ProjectPorts> ProjectPass<P> {
                 && (it.is_made_with(&token) || same_project)
                 && project::precedes(it, &self.settings)
         };
-        // One that is not permitted has no effect, and stands in nobody's way.
+        // ProjectSettings that are not permitted have no effect, and overrule no other.
         let permitted = |it: &Arc<ProjectSettings>| {
             let token = self.ports.token(&TokenRef::named_by(it.as_ref()));
             token.is_none_or(|token| self.permitted(&token, it).is_ok())

@@ -27,6 +27,8 @@ pub trait SweepPorts: Ports {
     async fn known_by_marks(&self) -> kube::Result<Known>;
     /// The marks of all resources and the vendor ids that they name, read in full. The ledger is not included.
     async fn known_by_everything(&self) -> kube::Result<Known>;
+    /// Whether `stop_sweeps` was called in this process.
+    fn sweeps_stopped(&self) -> bool;
     /// The ledger, which is created if there is none: from then on it says what was left behind on purpose.
     async fn open_ledger(&self) -> Result<Book, ledger::Error>;
     /// Accesses what is remembered of the ledger's entries whose keys are missing. This memory may be lost.
@@ -50,6 +52,15 @@ pub enum Skipped {
          look at keysmith orphans, then remove the annotation keysmith.dev/ledger-lacks from that ledger"
     )]
     Incomplete,
+    /// The ledger lacks a key, and could not be marked.
+    #[error(
+        "a key that stays at its vendor is not in the ledger, which could not be marked either, so that the key would look like an orphan; \
+         look at keysmith orphans, then restart the operator"
+    )]
+    Stopped,
+    /// The console token may lead to a different account, in which every key of this cluster looks deleted.
+    #[error("the console token may lead to a different account: {0}")]
+    Doubted(String),
 }
 
 /// The result of a sweep.
@@ -80,6 +91,7 @@ pub struct Sweep<'a, P: SweepPorts> {
 impl<P: SweepPorts> Sweep<'_, P> {
     /// Sweeps. `before`: the suspects of the last sweep of this listing.
     pub async fn run(&self, before: &Suspects) -> Result<Swept, Skipped> {
+        self.may_conclude()?;
         let known = self.with_ledger(self.ports.known_by_marks().await?).await?;
         let mut orphans = orphans::sweep(self.sight(), &known, before);
         if !orphans.is_empty() {
@@ -98,6 +110,16 @@ impl<P: SweepPorts> Sweep<'_, P> {
         orphans.retain(|it| !revoked.contains(&it.key.id));
         self.close_entries(&known.book.entries).await;
         Ok(Swept { suspects: orphans::suspects(&orphans), revoked, undecided })
+    }
+
+    /// Whether the listing and the ledger can be relied on.
+    fn may_conclude(&self) -> Result<(), Skipped> {
+        if self.ports.sweeps_stopped() {
+            return Err(Skipped::Stopped);
+        }
+        let state = self.ports.token_state(&self.token.reference());
+        let state = state.filter(|it| Some(&it.uid) == self.token.meta().uid.as_ref());
+        state.and_then(|it| it.doubt).map_or(Ok(()), |doubt| Err(Skipped::Doubted(doubt)))
     }
 
     /// The input of `plan::orphans`; call it after the resources and the ledger were read.

@@ -87,7 +87,7 @@ fn resource() -> Resource {
 struct Client {
     post: Post,
     handle: Handle,
-    /// Whether the last batch failed, so that a collector that is away is told once.
+    /// Whether the last batch failed, so that a collector that is away is logged once.
     failing: AtomicBool,
 }
 
@@ -98,7 +98,7 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    fn tell(&self, why: Option<String>) {
+    fn log_failure(&self, why: Option<String>) {
         let failed = self.failing.swap(why.is_some(), Ordering::Relaxed);
         match why {
             Some(why) if !failed => {
@@ -120,20 +120,20 @@ impl HttpClient for Client {
         // Made on the runtime, too: a timer needs one.
         let sent = async move { tokio::time::timeout(PATIENCE, post(request)).await };
         let Ok(sent) = self.handle.spawn(sent).await? else {
-            self.tell(Some(format!("no answer for {} s", PATIENCE.as_secs())));
+            self.log_failure(Some(format!("no answer for {} s", PATIENCE.as_secs())));
             return Err("the collector does not answer".into());
         };
         match sent {
             Ok(answer) if answer.status().is_success() => {
-                self.tell(None);
+                self.log_failure(None);
                 Ok(answer)
             }
             Ok(answer) => {
-                self.tell(Some(answer.status().to_string()));
+                self.log_failure(Some(answer.status().to_string()));
                 Ok(answer)
             }
             Err(why) => {
-                self.tell(Some(why.clone()));
+                self.log_failure(Some(why.clone()));
                 Err(why.into())
             }
         }

@@ -172,7 +172,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
                 _ = connection.as_mut() => return,
                 () = stopping => connection.as_mut().graceful_shutdown(),
             }
-            // What is being answered is finished.
+            // Requests in progress are finished.
             let _ = tokio::time::timeout(HEADER, connection).await;
         });
     }

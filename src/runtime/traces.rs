@@ -50,7 +50,7 @@ impl Traces {
     }
 }
 
-/// A request to the API server as a part of a trace. Without a trace, such as for a watch, it is none.
+/// A request to the API server as a part of a trace. Without a trace, such as for a watch, no span is created.
 pub async fn request<T, E>(
     method: &str,
     path: &str,

@@ -108,8 +108,8 @@ fn of_two_keys_of_one_serial_the_lower_id_is_recovered_and_the_other_is_unused()
         it.created_at = Some(at(-48));
     });
     let committed = Facts { target: Target::Ours(held(2, "two-a")), ..committed };
-    expect(&committed, Step::Announce(vec![id("two-b")]), Why::Spare);
-    expect(&announced(committed, "two-b"), Step::Revoke(vec![id("two-b")]), Why::Spare);
+    expect(&committed, Step::Announce(vec![id("two-b")]), Why::Unused);
+    expect(&announced(committed, "two-b"), Step::Revoke(vec![id("two-b")]), Why::Unused);
 }
 
 #[test]

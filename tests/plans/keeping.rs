@@ -94,8 +94,8 @@ fn beside(serial: u64, name: &str) -> Facts {
 fn a_key_of_ours_that_nothing_uses_is_revoked() {
     for serial in [0, 1, 2, 3] {
         let spare = beside(serial, "spare");
-        expect(&spare, Step::Announce(vec![id("spare")]), Why::Spare);
-        expect(&announced(spare, "spare"), Step::Revoke(vec![id("spare")]), Why::Spare);
+        expect(&spare, Step::Announce(vec![id("spare")]), Why::Unused);
+        expect(&announced(spare, "spare"), Step::Revoke(vec![id("spare")]), Why::Unused);
     }
 }
 
@@ -105,15 +105,15 @@ fn an_unused_key_is_revoked_one_poll_after_it_was_announced_if_a_listing_still_s
     let early = Facts { now: at(-1), ..spare.clone() };
     expect(&early, rest(0), Why::Fresh);
     let old = Facts { view: beside(2, "spare").view, ..spare };
-    expect(&old, Step::Look(plus(at(0), -SignedDuration::from_nanos(1))), Why::Spare);
+    expect(&old, Step::Look(plus(at(0), -SignedDuration::from_nanos(1))), Why::Unused);
 }
 
 #[test]
 fn an_unused_key_that_may_still_be_delivered_is_fenced_out_of_the_secret_first() {
     let facts = with_held(announced(beside(3, "spare"), "spare"), |it| it.fence = Some(Serial(2)));
-    expect(&facts, Step::FenceSecret(Serial(3)), Why::Spare);
+    expect(&facts, Step::FenceSecret(Serial(3)), Why::Unused);
     let never = with_held(facts, |it| it.fence = None);
-    expect(&never, Step::FenceSecret(Serial(3)), Why::Spare);
+    expect(&never, Step::FenceSecret(Serial(3)), Why::Unused);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::class::Class;
 use super::cluster::{NAME, NAMESPACE, Object, Stored, UID, cluster, secret_of};
 use super::fate::turn;
 use super::provider_model::token;
+use super::sweeping::SweptIn;
 use super::vendor::Request;
 use super::world::{Kube, Memory, Shared, World};
 use jiff::{SignedDuration, Timestamp};
@@ -54,13 +55,13 @@ pub struct Model {
     pub world: Shared,
     pub me: usize,
     pub cluster: Rc<ClusterId>,
-    /// Whether a sweep uses these ports, and not a pass over the key.
-    pub sweeps: bool,
+    /// The sweep that uses these ports. `None`: a pass over the key uses them.
+    pub sweep: Option<SweptIn>,
 }
 
 impl Model {
     pub fn new(world: &Shared, me: usize) -> Self {
-        Self { world: Rc::clone(world), me, cluster: Rc::new(cluster()), sweeps: false }
+        Self { world: Rc::clone(world), me, cluster: Rc::new(cluster()), sweep: None }
     }
 
     fn class(&self) -> Class {
@@ -160,6 +161,9 @@ impl VendorPort for Model {
 
     async fn get(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
         turn().await;
+        if self.sweep == Some(SweptIn::OtherAccount) {
+            return Ok(None);
+        }
         self.world.borrow_mut().ask(|world| world.vendor.shown(id, (world.now, world.roll)))
     }
 
@@ -197,8 +201,8 @@ impl VendorPort for Model {
     }
 
     async fn revoke(&self, id: &KeyId) -> Result<(), Fault> {
-        if self.sweeps {
-            self.world.borrow_mut().check_swept(id);
+        if self.sweep.is_some() {
+            self.world.borrow_mut().check_swept(self.me, id);
         }
         self.send(&Request::Revoke(id.clone())).await.map(drop)
     }
@@ -437,25 +441,25 @@ impl Ports for Model {
         entered.map_err(refused)
     }
 
-    async fn note_missing(&self, entries: &[Entry]) {
+    async fn note_missing(&self, entries: &[Entry]) -> Result<(), ledger::Error> {
         turn().await;
-        let mut world = self.world.borrow_mut();
-        let noted = world.write(|world| {
+        let noted = self.world.borrow_mut().write(|world| {
             world.ledger_lacks = true;
+            world.entered.extend(entries.iter().cloned());
             Ok(())
         });
-        // Then this process sweeps no more, and the next one does not know.
-        match noted {
-            Ok(()) => world.entered.extend(entries.iter().cloned()),
-            Err(_) => world.operators[self.me].stopped = Some(world.now),
-        }
+        noted.map_err(refused)
+    }
+
+    fn stop_sweeps(&self) {
+        self.memory(|memory| memory.stopped = true);
     }
 
     async fn strike(&self, entry: &Entry) -> Result<(), ledger::Error> {
         turn().await;
         let struck = self.world.borrow_mut().write(|world| {
             world.ledger.retain(|it| it.name() != entry.name());
-            if self.sweeps {
+            if self.sweep.is_some() {
                 world.check_struck(entry);
             } else {
                 world.entered.retain(|it| it.name() != entry.name());

@@ -14,7 +14,7 @@ pub enum Mutant {
     /// Unused keys are computed from a fresh listing and an older reading of the resource.
     ReadsBeforeListing,
     /// Unused keys are never revoked.
-    RevokesNoSpares,
+    RevokesNoUnused,
     /// A replica that cannot commit revokes the key that it created.
     CompensatesBlindly,
     /// A replica that takes over adopts the key in the Secret without raising its fence, and otherwise revokes every
@@ -44,6 +44,10 @@ pub enum Mutant {
     SweepsWhatTheLedgerLacks,
     /// A sweep removes the ledger's entry of a key that it misses for the first time.
     ClosesEntriesAtOnce,
+    /// A sweep does not mind that its listing may show a different account.
+    SweepsInDoubt,
+    /// A sweep goes on although the ledger lacks a key and could not be marked.
+    SweepsAfterStop,
     /// A sweep finds no orphan.
     SweepsNothing,
 }
@@ -58,17 +62,19 @@ impl Mutant {
                 | Self::SweepsWithoutLedger
                 | Self::SweepsWhatTheLedgerLacks
                 | Self::ClosesEntriesAtOnce
+                | Self::SweepsInDoubt
+                | Self::SweepsAfterStop
                 | Self::SweepsNothing
         )
     }
 
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::WritesWithoutGuard,
         Self::RaisesNoFence,
         Self::SendsTwice,
         Self::DeletesFirst,
         Self::ReadsBeforeListing,
-        Self::RevokesNoSpares,
+        Self::RevokesNoUnused,
         Self::CompensatesBlindly,
         Self::FirstDraft,
         Self::BelievesOneLook,
@@ -83,6 +89,8 @@ impl Mutant {
         Self::SweepsWithoutLedger,
         Self::SweepsWhatTheLedgerLacks,
         Self::ClosesEntriesAtOnce,
+        Self::SweepsInDoubt,
+        Self::SweepsAfterStop,
         Self::SweepsNothing,
     ];
 }

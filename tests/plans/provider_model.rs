@@ -361,7 +361,11 @@ impl Ports for ProviderModel {
         Ok(())
     }
 
-    async fn note_missing(&self, _: &[Entry]) {}
+    async fn note_missing(&self, _: &[Entry]) -> Result<(), ledger::Error> {
+        Ok(())
+    }
+
+    fn stop_sweeps(&self) {}
 
     async fn strike(&self, _: &Entry) -> Result<(), ledger::Error> {
         Ok(())

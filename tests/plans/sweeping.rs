@@ -25,6 +25,15 @@ use std::task::{Context, Poll, Waker};
 /// A sweep under way.
 pub type Sweeping = Pin<Box<dyn Future<Output = Result<Swept, Skipped>>>>;
 
+/// The account whose listing a sweep uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SweptIn {
+    /// That of the keys.
+    OwnAccount,
+    /// Another one, which has none of our keys.
+    OtherAccount,
+}
+
 /// The time between two sweeps of an operator in peace.
 pub const EVERY: SignedDuration = SignedDuration::from_hours(1);
 
@@ -59,7 +68,10 @@ impl World {
     }
 
     /// A sweep revokes no key that a resource or the ledger accounts for.
-    pub fn check_swept(&mut self, id: &KeyId) {
+    pub fn check_swept(&mut self, who: usize, id: &KeyId) {
+        if self.operators[who].stopped {
+            self.break_rule(|| format!("a sweep revoked {id}, and the ledger lacks a key"));
+        }
         let marked = self.vendor.get(id).is_some_and(|key| mark().serial_in(&key.name).is_some());
         if let Some(live) = self.live() {
             let named = live.status.id.as_ref() == Some(&id.0)
@@ -94,6 +106,10 @@ impl SweepPorts for Model {
         self.world.borrow_mut().read(|world| world.known(true)).map_err(Kube::into)
     }
 
+    fn sweeps_stopped(&self) -> bool {
+        self.memory(|memory| memory.stopped)
+    }
+
     async fn open_ledger(&self) -> Result<Book, ledger::Error> {
         self.ledger().await
     }
@@ -115,8 +131,8 @@ impl Play {
             world.fate = fate;
             world.faults += usize::from(fate != Fate::Fine);
         }
-        if self.sweeping[who].is_none() && self.world.borrow().operators[who].stopped.is_none() {
-            self.sweeping[who] = self.start_sweep(who, roll);
+        if self.sweeping[who].is_none() {
+            self.sweeping[who] = Some(self.start_sweep(who, roll));
         }
         let mut context = Context::from_waker(Waker::noop());
         if let Some(sweeping) = &mut self.sweeping[who]
@@ -143,14 +159,16 @@ impl Play {
         self.world.borrow_mut().break_rule(|| "a sweep does not end".into());
     }
 
-    /// `None`: the token is in doubt, and then nothing is swept.
-    fn start_sweep(&self, who: usize, roll: u16) -> Option<Sweeping> {
+    /// A sweep with a listing of the account that the token leads to now: in another one, there are none of our keys.
+    fn start_sweep(&self, who: usize, roll: u16) -> Sweeping {
+        let swept_in = if self.world.borrow().elsewhere { SweptIn::OtherAccount } else { SweptIn::OwnAccount };
         let (listing, before) = {
             let world = self.world.borrow();
-            if world.elsewhere {
-                return None;
-            }
-            let listing = Listing::new(world.now, world.vendor.list(world.now, roll));
+            let keys = match swept_in {
+                SweptIn::OwnAccount => world.vendor.list(world.now, roll),
+                SweptIn::OtherAccount => Vec::new(),
+            };
+            let listing = Listing::new(world.now, keys);
             let mut before = world.operators[who].suspects.clone();
             if self.mutant == Some(Mutant::SweepsAtOnce) {
                 let listed = listing.keys.iter().map(|key| (key.id.clone(), Timestamp::UNIX_EPOCH));
@@ -158,9 +176,9 @@ impl Play {
             }
             (Arc::new(listing), before)
         };
-        let model = Model { sweeps: true, ..Model::new(&self.world, who) };
+        let model = Model { sweep: Some(swept_in), ..Model::new(&self.world, who) };
         let ports = Tampered::new(model, self.mutant, &Object::default().resource());
-        Some(Box::pin(swept(ports, listing, before)))
+        Box::pin(swept(ports, listing, before))
     }
 }
 

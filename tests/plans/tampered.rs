@@ -185,7 +185,7 @@ impl VendorPort for Tampered {
 
     async fn revoke(&self, id: &KeyId) -> Result<(), Fault> {
         let deleting = self.known.borrow().metadata.deletion_timestamp.is_some();
-        if self.is(Mutant::RevokesNoSpares) && !self.model.sweeps && !deleting && !self.names(id) {
+        if self.is(Mutant::RevokesNoUnused) && !self.model.sweeps && !deleting && !self.names(id) {
             return Ok(());
         }
         self.model.revoke(id).await
@@ -411,7 +411,7 @@ impl Ports for Tampered {
         let state = self.model.token_state(token)?;
         Some(TokenState {
             account: Some(Arc::new(self.clone())),
-            doubt: state.doubt,
+            doubt: state.doubt.filter(|_| !self.is(Mutant::SweepsInDoubt)),
             ready: state.ready,
             stalled: state.stalled,
             lost: state.lost,
@@ -450,8 +450,12 @@ impl Ports for Tampered {
         if self.is(Mutant::WritesNoLedger) { Ok(()) } else { self.model.enter(entries).await }
     }
 
-    async fn note_missing(&self, entries: &[Entry]) {
-        self.model.note_missing(entries).await;
+    async fn note_missing(&self, entries: &[Entry]) -> Result<(), ledger::Error> {
+        self.model.note_missing(entries).await
+    }
+
+    fn stop_sweeps(&self) {
+        self.model.stop_sweeps();
     }
 
     async fn strike(&self, entry: &Entry) -> Result<(), ledger::Error> {
@@ -467,6 +471,10 @@ impl SweepPorts for Tampered {
         }
         let listed = self.model.world.borrow().vendor.keys.iter().map(|key| key.id.0.clone()).collect();
         Ok(Known { ids: listed, ..known })
+    }
+
+    fn sweeps_stopped(&self) -> bool {
+        !self.is(Mutant::SweepsAfterStop) && self.model.sweeps_stopped()
     }
 
     async fn known_by_everything(&self) -> kube::Result<Known> {

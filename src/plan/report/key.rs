@@ -182,7 +182,7 @@ pub fn taken(decision: &Decision, secret: &str, until: Option<Timestamp>, tells_
             EventReason::Updated,
             format!("the key was changed in place: {}", drift::paths(fields)),
         ),
-        (Step::Revoke(ids), Why::Spare) => Notice::news(
+        (Step::Revoke(ids), Why::Unused) => Notice::news(
             EventReason::UnusedKeyRevoked,
             format!(
                 "{} revoked at the vendor: neither the Secret nor the status of this resource knew it",

@@ -11,7 +11,7 @@ use crate::plan::listing::KeyId;
 use crate::plan::naming::Serial;
 use crate::plan::report::call_purpose::CallPurpose;
 use crate::plan::template::Rendering;
-use crate::plan::upkeep;
+use crate::plan::unused_keys;
 use crate::protocol::ports::{Measure, VendorPort};
 use crate::protocol::{Done, Error, Pass};
 use std::sync::Arc;
@@ -99,7 +99,7 @@ impl<P: KeyPorts> KeyPass<P> {
             base_url: act.base_url.to_owned(),
             serial,
             name: self.identity.mark.styled(act.desired.names, &act.desired.settings.display_name, serial),
-            reusable: upkeep::reusable(act.facts),
+            reusable: unused_keys::reusable(act.facts),
             identity: self.identity.clone(),
             absent: act.facts.target == Target::Absent,
             requests: act.facts.requests.clone(),

@@ -277,11 +277,20 @@ impl<P: KeyPorts> KeyPass<P> {
                 log_about!(warn, self.key.as_ref(), serial, %error, "what stays at the vendor could not be written down in the ledger");
                 let by_policy = left.iter().any(|left| matches!(left.why, LeftWhy::Policy(_)));
                 if !by_policy {
-                    self.ports.note_missing(&entries).await;
+                    self.note_missing(&entries).await;
                 }
                 let keys = || left.iter().map(|left| left.id.clone()).collect();
                 Ok(by_policy.then(|| DeletionBlocker::Unrecorded { keys: keys(), error: error.to_string() }))
             }
+        }
+    }
+
+    /// Marks the ledger as one that lacks these entries. If that fails as well, this process must not sweep any more.
+    async fn note_missing(&self, entries: &[Entry]) {
+        if let Err(error) = self.ports.note_missing(entries).await {
+            let serial = self.serial();
+            log_about!(warn, self.key.as_ref(), serial, %error, "no sweep for orphaned keys until the operator restarts: the ledger lacks a key, and cannot be marked");
+            self.ports.stop_sweeps();
         }
     }
 

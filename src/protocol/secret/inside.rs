@@ -147,7 +147,7 @@ pub fn target(secret: &Secret, uid: &str, expected: Option<&Expected<'_>>) -> Ta
         }
         None => {
             return Target::Foreign {
-                owner: "somebody else (it has no owner that is this resource)".to_owned(),
+                owner: "something else (this resource is not among its owners)".to_owned(),
             };
         }
     }

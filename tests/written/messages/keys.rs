@@ -253,7 +253,7 @@ fn steps() -> Vec<(Step, Why)> {
         (Step::Rewrite(serial, id.clone()), Why::TemplateChanged),
         (Step::Amend(id.clone(), vec![Field::Active]), Why::Drift(vec![Field::Active])),
         (Step::Amend(id.clone(), vec![Field::Budget, Field::Email]), Why::SpecChanged),
-        (Step::Revoke(vec![id]), Why::Spare),
+        (Step::Revoke(vec![id]), Why::Unused),
     ]);
     steps
 }

@@ -1,21 +1,18 @@
-//! Settings drift of the served key, and unused keys of ours.
+//! Settings drift of the served key.
 
-use super::capability::Recovery;
-use super::decision::{Decision, Served, Step, TAKEN, Why, newest, take};
+use super::decision::{Decision, Served, Step, TAKEN, Why, take};
 use super::desired::Desired;
 use super::drift::{self, Field};
-use super::facts::{Facts, Target};
-use super::listing::{KeyId, Listed};
+use super::facts::Facts;
+use super::listing::Listed;
 use super::naming::{Mark, NameStyle};
-use super::previous_keys::Next;
 use super::retry::plus;
-use jiff::SignedDuration;
 
 /// Compares the settings with those of a direct read. If only a listing is known, a difference in it leads to a
 /// direct read.
 pub(super) fn settings(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Option<Decision> {
     if let Some(key) = facts.confirmed.shown() {
-        if let Some(mark) = somebody_elses(facts, key) {
+        if let Some(mark) = foreign_mark(facts, key) {
             let why = Why::OwnedElsewhere(mark.same_cluster(&facts.identity.mark));
             return Some(take(Step::Rest(Some(plus(facts.now, TAKEN))), why));
         }
@@ -50,7 +47,7 @@ pub(super) fn settings(facts: &Facts, desired: &Desired, served: &Served<'_>) ->
 }
 
 /// The mark in the key's name if it belongs to another resource: two resources may have the same `externalId`.
-fn somebody_elses(facts: &Facts, key: &Listed) -> Option<Mark> {
+fn foreign_mark(facts: &Facts, key: &Listed) -> Option<Mark> {
     let ours = facts.identity.serial_in(&key.name).is_some();
     Mark::parse(&key.name).map(|(mark, _)| mark).filter(|_| !ours)
 }
@@ -77,61 +74,4 @@ fn differing(facts: &Facts, desired: &Desired, key: &Listed) -> Vec<Field> {
         fields.insert(0, Field::DisplayName);
     }
     fields
-}
-
-/// An unused key of ours that can be rotated instead of creating another key. The key must never have been in a
-/// Secret, which is certain only if the Secret is absent or holds exactly the served key.
-pub fn reusable(facts: &Facts) -> Option<KeyId> {
-    let undelivered = match &facts.target {
-        Target::Absent => true,
-        Target::Ours(held) => {
-            held.intact
-                && held.key_id.is_some()
-                && held.key_id == facts.record.id
-                && held.serial == facts.record.serial
-        }
-        Target::Foreign { .. } => false,
-    };
-    spares(facts).into_iter().next().filter(|_| undelivered && facts.ability.recovery == Recovery::Rotate)
-}
-
-fn spares(facts: &Facts) -> Vec<KeyId> {
-    let record = &facts.record;
-    let newest = facts.claim.map(|claim| claim.serial).max(record.serial).unwrap_or_default();
-    let held = facts.target.held().and_then(|held| held.key_id.as_ref());
-    let used = |id: &KeyId| Some(id) == record.id.as_ref() || Some(id) == held;
-    let previous = |id: &KeyId| record.previous.iter().any(|key| key.id == id.0);
-    let own = facts.own().filter(|own| own.serial <= newest).map(|own| own.key.id.clone());
-    own.filter(|id| !used(id) && !previous(id)).collect()
-}
-
-/// Unused keys of ours: the late result of a create call, or a duplicate made by a person. They are announced and
-/// revoked one poll later; until then a person can keep one by removing the mark from its name. Keys with a serial
-/// above the claim are left alone, because an operator with newer state created them.
-pub(super) fn spare(facts: &Facts, served: &Served<'_>) -> Next {
-    let act = |step| Next::Act(take(step, Why::Spare));
-    let spares = spares(facts);
-    let untold: Vec<_> = spares.iter().filter(|id| !facts.record.told.contains_key(id)).cloned().collect();
-    if !untold.is_empty() {
-        return act(Step::Announce(untold));
-    }
-    let due = |id: &KeyId| facts.record.told.get(id).map(|told| plus(*told, facts.poll));
-    let Some(first) = spares.iter().filter_map(due).min() else {
-        return Next::Wait(None);
-    };
-    if facts.now < first {
-        return Next::Wait(Some(first));
-    }
-    // The mark may have been removed from its name since.
-    if facts.view.as_ref().is_none_or(|view| view.as_of < first) {
-        return act(Step::Look(plus(first, -SignedDuration::from_nanos(1))));
-    }
-    let newest = newest(facts, served);
-    // The operator that created such a key may still be about to write it into the Secret, so the fence comes
-    // first.
-    let fence = facts.target.held().and_then(|held| held.fence);
-    if fence < Some(newest) {
-        return act(Step::FenceSecret(newest));
-    }
-    act(Step::Revoke(spares.into_iter().filter(|id| due(id).is_some_and(|due| due <= facts.now)).collect()))
 }
