@@ -12,6 +12,7 @@ pub mod live_tokens;
 pub mod memory;
 pub mod minted;
 pub mod sweep;
+pub mod sweeps;
 
 use crate::api::kind::with_kinds;
 use crate::cluster::cache::{self, Cached, Undecodable};

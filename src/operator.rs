@@ -16,7 +16,7 @@ use crate::controller::context::{Context, Process, Settings};
 use crate::controller::exported::Exported;
 use crate::controller::memory::Memory;
 use crate::controller::minted::MintedKeys;
-use crate::controller::sweep::Sweeps;
+use crate::controller::sweeps::Sweeps;
 use crate::gateway::transport::Transport;
 use crate::operator::leadership::{Election, ElectionDeps, Leadership};
 use crate::plan::naming::ClusterId;

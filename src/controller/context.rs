@@ -5,7 +5,10 @@ use super::accounts::Accounts;
 use super::kinds::{Queues, Stores};
 use super::memory::Memory;
 use super::minted::MintedKeys;
-use super::sweep::Sweeps;
+use super::sweeps::Sweeps;
+use crate::api::ConsoleTokenStatus;
+use crate::api::console_token::MintedToday;
+use crate::api::rotation::KeyCount;
 use crate::cluster::events::Events;
 use crate::cluster::ledger::Ledger;
 use crate::cluster::namespaces::Namespaces;
@@ -26,7 +29,7 @@ use crate::runtime::critical::Critical;
 use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::turns::{Gate, Waiting};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use kube::{Client, ResourceExt};
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -222,5 +225,31 @@ impl Context {
     /// Queues an event; it may be dropped.
     pub fn notify<K: Managed>(&self, object: &K, notice: Notice) {
         self.events.notify(object.object_ref(&()), Managed::serial(object), notice);
+    }
+
+    /// The keys created within a day for a resource of that name with that console token, including those of deleted
+    /// resources.
+    pub fn minted(&self, token: &TokenRef, name: &str) -> Option<KeyCount> {
+        let now = self.clock.now();
+        self.minted_keys.with(token, || self.remembered(token), |it| it.of(name, now))
+    }
+
+    /// Counts a key created for the resource of that name.
+    pub fn count_minted(&self, token: &TokenRef, name: &str) {
+        let now = self.clock.now();
+        let known = || self.remembered(token).or_else(|| Some(Vec::new()));
+        self.minted_keys.with(token, known, |it| it.count(name, now));
+    }
+
+    /// The counts for the status of that ConsoleToken, if they exceed those in it.
+    pub fn minted_today(&self, token: &AnyToken, now: Timestamp) -> Option<Vec<MintedToday>> {
+        let stands = token.status().map(ConsoleTokenStatus::keys_today).unwrap_or_default();
+        let known = stands.clone();
+        self.minted_keys.with(&token.reference(), || Some(known), |it| it.to_keep(&stands, now))
+    }
+
+    fn remembered(&self, token: &TokenRef) -> Option<Vec<MintedToday>> {
+        let token = self.stores.token(token)?;
+        Some(token.status().map(ConsoleTokenStatus::keys_today).unwrap_or_default())
     }
 }

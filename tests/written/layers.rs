@@ -93,9 +93,21 @@ fn a_vendor_is_named_in_its_own_folder_in_the_registry_and_in_the_specification_
 /// A module knows those below it and no other: what two modules need of each other is in a third.
 #[test]
 fn modules_know_each_other_in_one_direction_only() {
-    for folder in ["src", "src/plan"] {
+    // Not in `src/protocol/key`, where a port is given the critical section that it runs.
+    for folder in [
+        "src",
+        "src/plan",
+        "src/plan/report",
+        "src/protocol",
+        "src/controller",
+        "src/gateway",
+        "src/cluster",
+        "src/runtime",
+        "src/operator",
+        "src/api",
+    ] {
         let knows = knows(folder);
-        assert!(knows.len() > 15, "{folder}: {knows:?}");
+        assert!(knows.len() > 3, "{folder}: {knows:?}");
         assert_eq!(circle(&knows), None, "a circle of modules in {folder}");
     }
 }

@@ -6,7 +6,7 @@ use crate::commands::manifests::Document;
 use crate::plan::capability::{Capabilities, Support};
 use crate::plan::policy::Policy;
 use crate::plan::preview::{Effect, changed};
-use crate::plan::report::key::because;
+use crate::plan::report::call_purpose::because;
 use crate::plan::requests::Cause;
 use crate::plan::time::clock;
 use crate::plan::{drift, duration};

@@ -1,6 +1,5 @@
 //! What a vendor call was made for, as messages say it: "could not …".
 
-use super::key::because;
 use crate::plan::requests::Cause;
 use std::fmt;
 
@@ -78,4 +77,19 @@ purposes! {
     ChangeProject => "change the project's settings",
     /// The settings of the project were to be read after the change.
     ReadBackProject => "read back the project's settings",
+}
+
+/// Why a key is replaced, as a clause about the old one.
+pub const fn because(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Expiry => "the old one is near its expiry",
+        Cause::MaxAge => "the old one reached spec.rotation.maxAge",
+        Cause::Trigger => "spec.rotation.trigger changed",
+        Cause::Requested => "keysmith.dev/rotate-requested-at asked for it",
+        Cause::Leaked => "the old one was declared leaked",
+        Cause::Changed => "a field changed that the vendor fixes when a key is made",
+        Cause::SecretLost => "the Secret lost it and the vendor does not show a key twice",
+        Cause::KeyLost => "the vendor did not show the old one any more",
+        Cause::Expired => "the old one expired",
+    }
 }

@@ -8,7 +8,7 @@ use super::super::fault::Fault;
 use super::super::listing::KeyId;
 use super::super::requests::Cause;
 use super::super::{drift, duration, money};
-use super::call_purpose::CallPurpose;
+use super::call_purpose::{CallPurpose, because};
 use super::{Notice, some};
 use crate::api::{EventReason, GatewayApiKeyStatus, Reason, Verdict};
 use crate::plan::time::clock;
@@ -192,21 +192,6 @@ pub fn taken(decision: &Decision, secret: &str, until: Option<Timestamp>, tells_
         _ => return None,
     };
     Some(note)
-}
-
-/// Why a key is replaced, as a clause about the old one.
-pub const fn because(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Expiry => "the old one is near its expiry",
-        Cause::MaxAge => "the old one reached spec.rotation.maxAge",
-        Cause::Trigger => "spec.rotation.trigger changed",
-        Cause::Requested => "keysmith.dev/rotate-requested-at asked for it",
-        Cause::Leaked => "the old one was declared leaked",
-        Cause::Changed => "a field changed that the vendor fixes when a key is made",
-        Cause::SecretLost => "the Secret lost it and the vendor does not show a key twice",
-        Cause::KeyLost => "the vendor did not show the old one any more",
-        Cause::Expired => "the old one expired",
-    }
 }
 
 /// What happens to the previous key, for messages. `until`: the end of its overlap.
