@@ -3,7 +3,6 @@
 
 pub mod accounts;
 pub mod context;
-pub mod doubt;
 pub mod exported;
 pub mod held_secrets;
 pub mod kinds;

@@ -2,6 +2,7 @@
 //! goes through `ports`. Nothing here depends on a Kubernetes client, an HTTP client or a clock.
 
 pub mod console_token;
+pub mod doubt;
 pub mod key;
 pub mod memory;
 pub mod ports;

@@ -17,7 +17,7 @@ use crate::plan::capability::Capabilities;
 use crate::plan::claim::Claim;
 use crate::plan::credentials::Entries;
 use crate::plan::fault::Fault;
-use crate::plan::identity::{AnyToken, TokenRef};
+use crate::plan::identity::{AnyToken, TokenRef, with_token};
 use crate::plan::ledger::{Book, Entry, Place};
 use crate::plan::listing::{KeyId, Listed};
 use crate::plan::mints;
@@ -28,6 +28,7 @@ use crate::plan::report::Notice;
 use crate::plan::report::conditions::{self, Looked};
 use crate::plan::turns::{Lane, Rank};
 use crate::plan::usage::Spent;
+use crate::protocol::doubt::DoubtPorts;
 use crate::protocol::key::issue::{Issue, Issued};
 use crate::protocol::key::ports::KeyPorts;
 use crate::protocol::memory::Remembered;
@@ -386,6 +387,22 @@ impl Ports for Live {
     }
 }
 
+impl DoubtPorts for Live {
+    fn newest_token(&self, token: &AnyToken) -> AnyToken {
+        with_token!(token, token => self.0.memory.newest(Arc::clone(token)).into())
+    }
+
+    fn tokens_anywhere(&self, condition: impl Fn(&AnyToken) -> bool) -> Vec<AnyToken> {
+        self.0.everywhere.iter().flat_map(|stores| stores.all_tokens(&condition)).collect()
+    }
+
+    fn each_key_anywhere(&self, token: &TokenRef, mut visit: impl FnMut(&GatewayApiKey)) {
+        for stores in &self.0.everywhere {
+            stores.keys.each_made_with(token, |key| visit(&self.0.memory.newest(key)));
+        }
+    }
+}
+
 impl KeyPorts for Live {
     fn keys_per_day(&self) -> u64 {
         self.0.settings.keys_per_day
@@ -422,10 +439,6 @@ impl KeyPorts for Live {
     fn may_exist(&self, mark: &Mark) -> bool {
         // If only some namespaces are watched, the resource may exist in another one.
         !self.0.sees_all || self.0.stores.keys.has_uid(|uid| Mark::new(&self.0.cluster, uid) == *mark)
-    }
-
-    fn doubt(&self, token: &AnyToken, listing: &Listing) -> Option<String> {
-        self.0.doubt(token, listing)
     }
 
     fn enqueue_provider_keys(&self, key: &GatewayApiKey) {

@@ -19,7 +19,6 @@ use crate::cluster::secret::Secrets;
 use crate::gateway::account::{Account, Listing, Parts};
 use crate::gateway::http::Wire;
 use crate::gateway::shares::{ListingId, Membership};
-use crate::plan::account::Recorded;
 use crate::plan::fault::Fault;
 use crate::plan::identity::{AnyToken, ObjectName, TokenRef, with_token};
 use crate::plan::listing::KeyId;
@@ -329,10 +328,6 @@ impl TokenPorts for Live {
         }
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
         api.create(&params, &serde_json::from_value(object).map_err(kube::Error::SerdeError)?).await
-    }
-
-    fn recorded(&self, token: &AnyToken) -> Vec<Recorded> {
-        self.0.recorded(token)
     }
 
     fn made_today_with(&self, token: &AnyToken) -> Option<Vec<MintedToday>> {

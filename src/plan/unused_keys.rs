@@ -21,7 +21,10 @@ pub fn reusable(facts: &Facts) -> Option<KeyId> {
         }
         Target::Foreign { .. } => false,
     };
-    unused_keys(facts).into_iter().next().filter(|_| undelivered && facts.ability.recovery == Recovery::Rotate)
+    unused_keys(facts)
+        .into_iter()
+        .next()
+        .filter(|_| undelivered && facts.ability.recovery == Recovery::Rotate)
 }
 
 fn unused_keys(facts: &Facts) -> Vec<KeyId> {
@@ -40,7 +43,8 @@ fn unused_keys(facts: &Facts) -> Vec<KeyId> {
 pub(super) fn unused(facts: &Facts, served: &Served<'_>) -> Next {
     let act = |step| Next::Act(take(step, Why::Unused));
     let unused = unused_keys(facts);
-    let unannounced: Vec<_> = unused.iter().filter(|id| !facts.record.told.contains_key(id)).cloned().collect();
+    let unannounced: Vec<_> =
+        unused.iter().filter(|id| !facts.record.told.contains_key(id)).cloned().collect();
     if !unannounced.is_empty() {
         return act(Step::Announce(unannounced));
     }

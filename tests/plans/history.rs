@@ -4,7 +4,7 @@ use super::class::LAG;
 use super::cluster::{Object, identity};
 use super::fate::Fate;
 use super::generator::{Event, History};
-use super::model::Model;
+use super::model::{Model, Reached};
 use super::mutant::Mutant;
 use super::sweeping::{EVERY, Sweeping};
 use super::tampered::Tampered;
@@ -201,6 +201,9 @@ impl Play {
 
     /// What the pass over a console token does for its keys: one listing, and the shipped decision whether it enqueues the resource.
     pub fn poll(&mut self, who: usize, roll: u16) {
+        if self.world.borrow().reached() == Reached::Other {
+            return;
+        }
         let resource = self.seen(who, 0);
         let mut world = self.world.borrow_mut();
         let (now, identity) = (world.now, identity());

@@ -7,15 +7,14 @@ use super::class::Class;
 use super::cluster::{NAME, NAMESPACE, Object, Stored, UID, cluster, secret_of};
 use super::fate::turn;
 use super::provider_model::token;
-use super::sweeping::SweptIn;
 use super::vendor::Request;
 use super::world::{Kube, Memory, Shared, World};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
-use keysmith::api::console_token::Vendor;
+use keysmith::api::console_token::{AccountCandidate, ConsoleTokenAccount, Vendor};
 use keysmith::api::project_settings::ProjectValues;
 use keysmith::api::rotation::KeyCount;
-use keysmith::api::{GatewayApiKey, GatewayApiKeyStatus};
+use keysmith::api::{ConsoleToken, ConsoleTokenStatus, GatewayApiKey, GatewayApiKeyStatus};
 use keysmith::cluster::ledger;
 use keysmith::cluster::workloads::{Outcome, Restart, Target};
 use keysmith::gateway::account::Listing;
@@ -34,6 +33,7 @@ use keysmith::plan::report::Notice;
 use keysmith::plan::report::conditions::Looked;
 use keysmith::plan::usage::Spent;
 use keysmith::protocol::Error;
+use keysmith::protocol::doubt::DoubtPorts;
 use keysmith::protocol::key::issue::{Issue, Issued};
 use keysmith::protocol::key::ports::KeyPorts;
 use keysmith::protocol::memory::Remembered;
@@ -55,13 +55,41 @@ pub struct Model {
     pub world: Shared,
     pub me: usize,
     pub cluster: Rc<ClusterId>,
-    /// The sweep that uses these ports. `None`: a pass over the key uses them.
-    pub sweep: Option<SweptIn>,
+    /// Whether a sweep uses these ports, and not a pass over the key.
+    pub sweeps: bool,
+    /// The account that calls reach.
+    pub reached: Reached,
+}
+
+/// The account that a connection leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// That of the keys.
+    Own,
+    /// Another one, in which there is none of our keys.
+    Other,
 }
 
 impl Model {
     pub fn new(world: &Shared, me: usize) -> Self {
-        Self { world: Rc::clone(world), me, cluster: Rc::new(cluster()), sweep: None }
+        Self {
+            world: Rc::clone(world),
+            me,
+            cluster: Rc::new(cluster()),
+            sweeps: false,
+            reached: Reached::Own,
+        }
+    }
+
+    /// With the connection that the token has now.
+    pub fn connected(&self) -> Self {
+        Self { reached: self.world.borrow().reached(), ..self.clone() }
+    }
+
+    /// A call that no key of ours answers, because it reaches another account.
+    async fn astray<T: Debug>(&self, answer: T) -> Result<T, Fault> {
+        turn().await;
+        self.world.borrow_mut().ask(|_| answer)
     }
 
     fn class(&self) -> Class {
@@ -74,6 +102,9 @@ impl Model {
 
     /// A create call, from the moment at which it can no longer be withheld.
     async fn send_once(&self, request: &Request) -> Result<Option<Listed>, Fault> {
+        if self.reached == Reached::Other {
+            self.world.borrow_mut().break_rule(|| "a key is made in another account".into());
+        }
         let now = self.now();
         self.memory(|memory| memory.unsent = Some(now));
         turn().await;
@@ -82,6 +113,10 @@ impl Model {
     }
 
     pub async fn send(&self, request: &Request) -> Result<Option<Listed>, Fault> {
+        if self.reached == Reached::Other {
+            self.astray(()).await?;
+            return Err(Fault::without_effect(FaultKind::NotFound));
+        }
         turn().await;
         self.world.borrow_mut().send(request)
     }
@@ -124,7 +159,12 @@ impl VendorPort for Model {
     }
 
     fn latest(&self) -> Option<Arc<Listing>> {
-        self.memory(|memory| memory.latest.clone())
+        match self.reached {
+            Reached::Own => self.memory(|memory| memory.latest.clone()),
+            Reached::Other => {
+                self.world.borrow().elsewhere.map(|since| Arc::new(Listing::new(since, Vec::new())))
+            }
+        }
     }
 
     fn latest_models(&self) -> Option<Arc<Catalog>> {
@@ -150,6 +190,9 @@ impl VendorPort for Model {
         // The listing shows the effects before it, so it begins after them.
         self.world.borrow_mut().advance(SignedDuration::from_millis(1));
         let as_of = self.now();
+        if self.reached == Reached::Other {
+            return self.astray(Arc::new(Listing::new(as_of, Vec::new()))).await;
+        }
         turn().await;
         let mut world = self.world.borrow_mut();
         let roll = world.roll;
@@ -160,10 +203,10 @@ impl VendorPort for Model {
     }
 
     async fn get(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
-        turn().await;
-        if self.sweep == Some(SweptIn::OtherAccount) {
-            return Ok(None);
+        if self.reached == Reached::Other {
+            return self.astray(None).await;
         }
+        turn().await;
         self.world.borrow_mut().ask(|world| world.vendor.shown(id, (world.now, world.roll)))
     }
 
@@ -201,7 +244,7 @@ impl VendorPort for Model {
     }
 
     async fn revoke(&self, id: &KeyId) -> Result<(), Fault> {
-        if self.sweep.is_some() {
+        if self.sweeps {
             self.world.borrow_mut().check_swept(self.me, id);
         }
         self.send(&Request::Revoke(id.clone())).await.map(drop)
@@ -385,15 +428,15 @@ impl Ports for Model {
     }
 
     fn token(&self, _: &TokenRef) -> Option<AnyToken> {
-        Some(token(TOKEN_UID).into())
+        Some(self.world.borrow().token().into())
     }
 
     #[expect(clippy::arc_with_non_send_sync, reason = "the engine holds an Arc; a model runs on one thread")]
     fn token_state(&self, _: &TokenRef) -> Option<TokenState<Self>> {
-        let elsewhere = self.world.borrow().elsewhere;
+        let account = self.connected();
         Some(TokenState {
-            account: Some(Arc::new(self.clone())),
-            doubt: elsewhere.then(|| "it leads to another account".to_owned()),
+            doubt: (account.reached == Reached::Other).then(|| "it leads to another account".to_owned()),
+            account: Some(Arc::new(account)),
             ready: Ok(()),
             stalled: false,
             lost: false,
@@ -459,7 +502,7 @@ impl Ports for Model {
         turn().await;
         let struck = self.world.borrow_mut().write(|world| {
             world.ledger.retain(|it| it.name() != entry.name());
-            if self.sweep.is_some() {
+            if self.sweeps {
                 world.check_struck(entry);
             } else {
                 world.entered.retain(|it| it.name() != entry.name());
@@ -472,6 +515,47 @@ impl Ports for Model {
 
 fn refused(error: Kube) -> ledger::Error {
     ledger::Error::Kubernetes { place: "the ledger".into(), source: Box::new(error.into()) }
+}
+
+impl DoubtPorts for Model {
+    fn newest_token(&self, token: &AnyToken) -> AnyToken {
+        token.clone()
+    }
+
+    fn tokens_anywhere(&self, _: impl Fn(&AnyToken) -> bool) -> Vec<AnyToken> {
+        Vec::new()
+    }
+
+    fn each_key_anywhere(&self, _: &TokenRef, mut visit: impl FnMut(&GatewayApiKey)) {
+        let live = self.world.borrow().live();
+        live.iter().for_each(|it| visit(&it.resource()));
+    }
+}
+
+impl World {
+    /// The account that the token leads to.
+    pub fn reached(&self) -> Reached {
+        if self.elsewhere.is_some() { Reached::Other } else { Reached::Own }
+    }
+
+    /// The token, as the pass over it leaves its status.
+    fn token(&self) -> ConsoleToken {
+        let candidate = |id: &str, credential: &str| AccountCandidate {
+            id: id.into(),
+            credential: credential.into(),
+            told: false,
+        };
+        let account = ConsoleTokenAccount {
+            id: "account-of-the-keys".into(),
+            credential: "first".into(),
+            doubted_since: self.elsewhere,
+            candidate: self.elsewhere.map(|_| candidate("another-account", "second")),
+            ..ConsoleTokenAccount::default()
+        };
+        let mut token = token(TOKEN_UID);
+        token.status = Some(ConsoleTokenStatus { account: Some(account), ..ConsoleTokenStatus::default() });
+        token
+    }
 }
 
 impl KeyPorts for Model {
@@ -497,10 +581,6 @@ impl KeyPorts for Model {
 
     fn may_exist(&self, _: &Mark) -> bool {
         false
-    }
-
-    fn doubt(&self, _: &AnyToken, _: &Listing) -> Option<String> {
-        self.world.borrow().elsewhere.then(|| "it leads to another account".to_owned())
     }
 
     fn enqueue_provider_keys(&self, _: &GatewayApiKey) {}

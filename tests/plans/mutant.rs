@@ -34,6 +34,8 @@ pub enum Mutant {
     AsksNothing,
     /// A Secret that was read once counts as unchanged, whatever the watch says.
     NeverReadsAgain,
+    /// A token that leads to another account is used as before.
+    DoubtsNothing,
     /// A sweep revokes an orphan that it sees for the first time.
     SweepsAtOnce,
     /// A sweep goes by the marks of resources, and not by the keys that they name.
@@ -68,7 +70,7 @@ impl Mutant {
         )
     }
 
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::WritesWithoutGuard,
         Self::RaisesNoFence,
         Self::SendsTwice,
@@ -84,6 +86,7 @@ impl Mutant {
         Self::HasNoBrake,
         Self::AsksNothing,
         Self::NeverReadsAgain,
+        Self::DoubtsNothing,
         Self::SweepsAtOnce,
         Self::SweepsByMarksAlone,
         Self::SweepsWithoutLedger,

@@ -121,7 +121,7 @@ impl World {
     /// The key in status and retained keys are in the ledger before the resource is gone. A resource that is deleted by
     /// force is gone in any case.
     pub fn check_left(&mut self, old: &Object, new: &Object) {
-        if !old.finalizer || new.finalizer || !new.deleting || new.forced || self.elsewhere {
+        if !old.finalizer || new.finalizer || !new.deleting || new.forced || self.elsewhere.is_some() {
             return;
         }
         let previous = old.status.previous.iter().map(|it| it.id.clone());

@@ -3,7 +3,7 @@
 use super::cluster::{Object, mark};
 use super::fate::{Fate, turn};
 use super::history::Play;
-use super::model::Model;
+use super::model::{Model, Reached};
 use super::mutant::Mutant;
 use super::provider_model::token;
 use super::tampered::Tampered;
@@ -24,15 +24,6 @@ use std::task::{Context, Poll, Waker};
 
 /// A sweep under way.
 pub type Sweeping = Pin<Box<dyn Future<Output = Result<Swept, Skipped>>>>;
-
-/// The account whose listing a sweep uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SweptIn {
-    /// That of the keys.
-    OwnAccount,
-    /// Another one, which has none of our keys.
-    OtherAccount,
-}
 
 /// The time between two sweeps of an operator in peace.
 pub const EVERY: SignedDuration = SignedDuration::from_hours(1);
@@ -161,12 +152,11 @@ impl Play {
 
     /// A sweep with a listing of the account that the token leads to now: in another one, there are none of our keys.
     fn start_sweep(&self, who: usize, roll: u16) -> Sweeping {
-        let swept_in = if self.world.borrow().elsewhere { SweptIn::OtherAccount } else { SweptIn::OwnAccount };
         let (listing, before) = {
             let world = self.world.borrow();
-            let keys = match swept_in {
-                SweptIn::OwnAccount => world.vendor.list(world.now, roll),
-                SweptIn::OtherAccount => Vec::new(),
+            let keys = match world.reached() {
+                Reached::Own => world.vendor.list(world.now, roll),
+                Reached::Other => Vec::new(),
             };
             let listing = Listing::new(world.now, keys);
             let mut before = world.operators[who].suspects.clone();
@@ -176,7 +166,7 @@ impl Play {
             }
             (Arc::new(listing), before)
         };
-        let model = Model { sweep: Some(swept_in), ..Model::new(&self.world, who) };
+        let model = Model { sweeps: true, ..Model::new(&self.world, who).connected() };
         let ports = Tampered::new(model, self.mutant, &Object::default().resource());
         Box::pin(swept(ports, listing, before))
     }

@@ -30,6 +30,7 @@ use keysmith::plan::report::Notice;
 use keysmith::plan::report::conditions::Looked;
 use keysmith::plan::usage::Spent;
 use keysmith::protocol::Error;
+use keysmith::protocol::doubt::DoubtPorts;
 use keysmith::protocol::key::issue::{Issue, Issued};
 use keysmith::protocol::key::ports::KeyPorts;
 use keysmith::protocol::memory::Remembered;
@@ -410,8 +411,8 @@ impl Ports for Tampered {
     fn token_state(&self, token: &TokenRef) -> Option<TokenState<Self>> {
         let state = self.model.token_state(token)?;
         Some(TokenState {
-            account: Some(Arc::new(self.clone())),
-            doubt: state.doubt.filter(|_| !self.is(Mutant::SweepsInDoubt)),
+            account: Some(Arc::new(Self { model: self.model.connected(), ..self.clone() })),
+            doubt: state.doubt.filter(|_| !self.is(Mutant::SweepsInDoubt) && !self.is(Mutant::DoubtsNothing)),
             ready: state.ready,
             stalled: state.stalled,
             lost: state.lost,
@@ -512,6 +513,22 @@ impl SweepPorts for Tampered {
     }
 }
 
+impl DoubtPorts for Tampered {
+    fn newest_token(&self, token: &AnyToken) -> AnyToken {
+        self.model.newest_token(token)
+    }
+
+    fn tokens_anywhere(&self, condition: impl Fn(&AnyToken) -> bool) -> Vec<AnyToken> {
+        self.model.tokens_anywhere(condition)
+    }
+
+    fn each_key_anywhere(&self, token: &TokenRef, visit: impl FnMut(&GatewayApiKey)) {
+        if !self.is(Mutant::DoubtsNothing) {
+            self.model.each_key_anywhere(token, visit);
+        }
+    }
+}
+
 impl KeyPorts for Tampered {
     fn keys_per_day(&self) -> u64 {
         if self.is(Mutant::HasNoBrake) { u64::MAX } else { self.model.keys_per_day() }
@@ -535,10 +552,6 @@ impl KeyPorts for Tampered {
 
     fn may_exist(&self, mark: &Mark) -> bool {
         self.model.may_exist(mark)
-    }
-
-    fn doubt(&self, token: &AnyToken, listing: &Listing) -> Option<String> {
-        self.model.doubt(token, listing)
     }
 
     fn enqueue_provider_keys(&self, key: &GatewayApiKey) {

@@ -1,6 +1,7 @@
 //! The acts of users, in Kubernetes and in the vendor's console.
 
 use super::cluster::{ENTRY, FOREIGN, Object, Spec, Stored, mark};
+use super::model::Reached;
 use super::vendor::Request;
 use super::world::{Policy, World};
 use jiff::SignedDuration;
@@ -163,7 +164,9 @@ pub fn act(world: &mut World, what: Act) {
             world.set_policy(policies[usize::from(seed) % 4]);
             world.tampered = true;
         }
-        Act::ChangeAccount => world.move_account(!world.elsewhere),
+        Act::ChangeAccount => {
+            world.move_account(if world.elsewhere.is_none() { Reached::Other } else { Reached::Own })
+        }
         Act::FillLedger => world.ledger_full = !world.ledger_full,
         Act::LoseSight => {
             world.sightless_until.get_or_insert(plus(world.now, SignedDuration::from_mins(9)));
@@ -283,10 +286,11 @@ fn console(world: &mut World, seed: u8, change: impl FnOnce(&mut World, KeyId)) 
 }
 
 impl World {
-    /// The ConsoleToken controller notices the change of the account at once.
-    fn move_account(&mut self, elsewhere: bool) {
-        if self.elsewhere != elsewhere {
-            self.elsewhere = elsewhere;
+    /// The ConsoleToken controller notices the change of the account at once: it connects, lists and compares before any key is
+    /// given the connection.
+    fn move_account(&mut self, to: Reached) {
+        if self.reached() != to {
+            self.elsewhere = (to == Reached::Other).then_some(self.now);
             self.wake();
         }
     }
@@ -304,7 +308,7 @@ impl World {
         self.set_policy(Policy::None);
         self.vendor.hidden.clear();
         self.ledger_full = false;
-        self.move_account(false);
+        self.move_account(Reached::Own);
         if self.secret.as_ref().is_some_and(|it| it.secret.immutable == Some(true)) {
             self.store_secret(None);
         }

@@ -113,7 +113,7 @@ pub struct World {
     /// Whether the resource was deleted without a finalizer: only a sweep finds its keys.
     pub abandoned: bool,
     /// Whether the token belongs to an account that has none of the keys.
-    pub elsewhere: bool,
+    pub elsewhere: Option<Timestamp>,
     pub vendor: Vendor,
     /// The keys that were left at the vendor on purpose.
     pub ledger: Vec<Entry>,
@@ -190,7 +190,7 @@ impl World {
             policy: Policy::None,
             bare: false,
             abandoned: false,
-            elsewhere: false,
+            elsewhere: None,
             vendor: Vendor { class, ..Vendor::default() },
             ledger: Vec::new(),
             ledger_since: Timestamp::from_second(1_750_000_000 - 7_200).unwrap(),

@@ -12,8 +12,8 @@ use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::ledger::{Entry, Why};
 use crate::plan::report;
 use crate::plan::token;
-use crate::protocol;
 use crate::protocol::ports::VendorPort;
+use crate::protocol::{self, doubt};
 
 /// The account as identified in a pass.
 pub(super) struct Found {
@@ -41,7 +41,7 @@ impl<P: TokenPorts> TokenPass<P> {
             }
             Err(account::Ask) => account::checked(whose(account).await?),
         };
-        let (recorded, listed) = (self.ports.recorded(&self.token), listing.ids());
+        let (recorded, listed) = (doubt::recorded(&self.ports, &self.token), listing.ids());
         let look = Look {
             now: self.ports.now(),
             as_of: listing.as_of,

@@ -9,7 +9,6 @@ use crate::cluster::hold::Hold;
 use crate::gateway::account::Listing;
 use crate::gateway::authorities::Authorities;
 use crate::gateway::shares::ListingId;
-use crate::plan::account::Recorded;
 use crate::plan::fault::Fault;
 use crate::plan::identity::{AnyToken, ObjectName, TokenRef};
 use crate::plan::listing::KeyId;
@@ -203,8 +202,6 @@ pub trait TokenPorts:
     fn enqueue_secret(&self, secret: ObjectName);
     /// Writes the GatewayApiKey of a minted token.
     async fn write_key(&self, token: &AnyToken, wanted: WantedKey<'_>) -> kube::Result<GatewayApiKey>;
-    /// What resources record of the account of that token.
-    fn recorded(&self, token: &AnyToken) -> Vec<Recorded>;
     /// The counts of keys created today for the status of that token, if they exceed those in it.
     fn made_today_with(&self, token: &AnyToken) -> Option<Vec<MintedToday>>;
     /// Looks for orphaned keys in a listing, if that is due.

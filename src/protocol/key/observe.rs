@@ -12,6 +12,7 @@ use crate::plan::naming::Serial;
 use crate::plan::requests::RotationRequests;
 use crate::plan::sighting::Sighting;
 use crate::plan::{contest, hash};
+use crate::protocol::doubt;
 use crate::protocol::ports::VendorPort;
 use crate::protocol::secret::Expected;
 
@@ -135,7 +136,7 @@ impl<P: KeyPorts> KeyPass<P> {
     /// key is missing: in all other cases the ConsoleToken's controller reports the doubt.
     pub(super) fn doubted(&self, facts: &Facts, latest: Option<&Listing>) -> bool {
         let missing = facts.confirmed == Confirmed::Gone || facts.record.missing_since.is_some();
-        let shown = || Some(self.ports.doubt(&self.token()?, latest?).is_some());
+        let shown = || Some(doubt::doubt(&self.ports, &self.token()?, latest?).is_some());
         self.token_state().is_some_and(|it| it.doubt.is_some()) || missing && shown().unwrap_or(false)
     }
 }

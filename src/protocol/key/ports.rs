@@ -4,19 +4,18 @@ use super::issue::{Issue, Issued};
 use crate::api::GatewayApiKey;
 use crate::api::rotation::KeyCount;
 use crate::cluster::workloads::{Outcome, Restart, Target};
-use crate::gateway::account::Listing;
-use crate::plan::identity::AnyToken;
 use crate::plan::naming::Mark;
 use crate::plan::report::conditions::Looked;
 use crate::protocol::Error;
-use crate::protocol::ports::{ObjectPort, Ports};
+use crate::protocol::doubt::DoubtPorts;
+use crate::protocol::ports::ObjectPort;
 
 /// Additional ports of a pass over a GatewayApiKey.
 #[expect(
     async_fn_in_trait,
     reason = "the live adapter is where futures have to be Send, and where that is checked"
 )]
-pub trait KeyPorts: Ports + ObjectPort<GatewayApiKey> {
+pub trait KeyPorts: DoubtPorts + ObjectPort<GatewayApiKey> {
     /// Limit of keys that are created for one resource within a day.
     fn keys_per_day(&self) -> u64;
     /// The keys that were created today under the name of this resource, including those of deleted resources of that
@@ -30,8 +29,6 @@ pub trait KeyPorts: Ports + ObjectPort<GatewayApiKey> {
     fn made_in_namespace(&self, key: &GatewayApiKey) -> Option<KeyCount>;
     /// Visits the other keys of the namespace with the same console token, as they were written last.
     fn each_key_beside(&self, key: &GatewayApiKey, visit: impl FnMut(&GatewayApiKey));
-    /// Why that ConsoleToken may point to a different account, by its status or by this listing.
-    fn doubt(&self, token: &AnyToken, listing: &Listing) -> Option<String>;
     /// Enqueues the provider keys that refer to this gateway key.
     fn enqueue_provider_keys(&self, key: &GatewayApiKey);
     /// Whether these workloads exist.
