@@ -3,6 +3,10 @@
 use keysmith::cli::Cli;
 use keysmith::output::fail;
 use std::process::ExitCode;
+use tikv_jemallocator::Jemalloc;
+
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::read();

@@ -9,6 +9,7 @@
 //! | `KEYSMITH_BENCH_LATENCY=0,20` | latencies of the vendor, in milliseconds |
 //! | `KEYSMITH_BENCH_STORM=10000` | keys that are replaced at once under a limit; 0 leaves that out |
 //! | `KEYSMITH_BENCH_MOMENTS=1000` | settled keys among which single moments are measured: a start, a rotation, a change of leader, a hanging vendor; 0 leaves that out |
+//! | `KEYSMITH_BENCH_SOAK=20000` | passes over keys at rest, after which nothing may have grown; 0 leaves that out |
 //! | `KEYSMITH_BENCH_PEER=1000` | keys that an ordinary operator makes as well; 0 leaves that out |
 //! | `KEYSMITH_BENCH_BINARY=FILE` | another operator than the one built beside this program: an earlier one, or one under a profiler |
 
@@ -28,6 +29,7 @@ mod floor;
 mod moments;
 mod plots;
 mod report;
+mod soak;
 mod stage;
 mod storm;
 
@@ -84,6 +86,15 @@ async fn main() {
         println!("{moments}");
         holds &= moments.holds();
         report.add_moments(moments);
+        report.write(&stage::folder());
+    }
+    let passes = numbers("KEYSMITH_BENCH_SOAK", "20000")[0];
+    if passes > 0 {
+        eprintln!("{passes} passes over keys at rest");
+        let soak = soak::measure(passes).await;
+        println!("{soak}");
+        holds &= soak.holds();
+        report.add_soak(soak);
         report.write(&stage::folder());
     }
     let peer = numbers("KEYSMITH_BENCH_PEER", "1000")[0];

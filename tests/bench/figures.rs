@@ -29,6 +29,11 @@ pub fn memory(process: u32) -> (f64, f64) {
     (megabytes("VmRSS"), megabytes("VmHWM"))
 }
 
+/// Number of open file descriptors.
+pub fn descriptors(process: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{process}/fd")).expect("the process runs").count()
+}
+
 /// Requests that the API server counted: by verb, resource (with its subresource), and whether it was a dry run.
 #[derive(Clone, Debug, Default)]
 pub struct Requests(BTreeMap<(String, String, bool), f64>);

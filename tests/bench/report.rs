@@ -4,6 +4,7 @@ use super::beside::Beside;
 use super::figures::median_and_worst;
 use super::moments::Moments;
 use super::plots;
+use super::soak::Soak;
 use super::storm::Storm;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -264,6 +265,7 @@ pub struct Report {
     runs: BTreeMap<(usize, usize), Vec<Run>>,
     storm: Option<Storm>,
     moments: Option<Moments>,
+    soak: Option<Soak>,
     beside: Option<Beside>,
 }
 
@@ -280,6 +282,10 @@ impl Report {
         self.moments = Some(moments);
     }
 
+    pub fn add_soak(&mut self, soak: Soak) {
+        self.soak = Some(soak);
+    }
+
     pub fn add_beside(&mut self, beside: Beside) {
         self.beside = Some(beside);
     }
@@ -293,7 +299,7 @@ impl Report {
             serde_json::json!({"keys": size, "vendorLatencyMs": latency, "runs": runs})
         }).collect();
         let cores = std::thread::available_parallelism().map_or(0, Into::into);
-        let whole = serde_json::json!({"cores": cores, "processor": processor(), "groups": groups, "storm": self.storm, "moments": self.moments, "beside": self.beside});
+        let whole = serde_json::json!({"cores": cores, "processor": processor(), "groups": groups, "storm": self.storm, "moments": self.moments, "soak": self.soak, "beside": self.beside});
         let text = serde_json::to_string_pretty(&whole).expect("JSON");
         std::fs::write(folder.join("latest.json"), text).expect("a file in target");
     }

@@ -109,6 +109,13 @@ impl Stage {
         self.transport.send(request).await.is_ok_and(|it| it.status().is_success())
     }
 
+    /// The text at this URL.
+    pub async fn text(&self, url: &str) -> String {
+        let request = Request::get(url).body(Bytes::new()).expect("a request");
+        let answer = self.transport.send(request).await.unwrap_or_else(|fault| panic!("{url}: {fault}"));
+        String::from_utf8_lossy(answer.body()).into_owned()
+    }
+
     async fn await_emulator(&self) {
         for _ in 0..200 {
             if self.answers(&format!("{}/_emulator/state", self.emulator)).await {
