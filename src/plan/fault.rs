@@ -188,6 +188,17 @@ impl Fault {
         Self { kind, effect: Outcome::Unknown }
     }
 
+    /// Whether calls with the console token are paused, because the token was refused. The controller of the token notices when it
+    /// works again, and enqueues what waits for it.
+    pub const fn is_paused(&self) -> bool {
+        matches!(self.kind, FaultKind::BreakerOpen)
+    }
+
+    /// Whether calls are paused, or the console token is refused, which pauses them.
+    pub const fn waits_for_token(&self) -> bool {
+        matches!(self.kind, FaultKind::BreakerOpen | FaultKind::TokenRefused)
+    }
+
     /// The reason in a condition.
     pub const fn reason(&self) -> Reason {
         match &self.kind {

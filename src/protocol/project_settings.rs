@@ -205,7 +205,7 @@ impl<P: ProjectPorts> ProjectPass<P> {
     }
 
     async fn failed(&mut self, fault: &Fault, purpose: CallPurpose) -> Result<Pass, Error> {
-        if fault.kind == FaultKind::BreakerOpen {
+        if fault.is_paused() {
             // The controller of the token notices when it works again, and enqueues this resource.
             let stalled = self.token_state().is_some_and(|it| it.stalled);
             let verdict = report::token::not_ready(&self.token(), &fault.to_string(), stalled);

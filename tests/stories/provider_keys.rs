@@ -350,6 +350,9 @@ pub async fn a_deletion_asks_for_the_removal_before_it_asks_for_a_listing(world:
         !world.events().await.iter().any(|(reason, _)| reason == "Removed"),
         "no listing has shown it gone"
     );
+    let message = world.reason("ProviderKey", "openai", "DeletionBlocked").await;
+    let ways = ["could not list the provider keys", "tried again at", "keysmith.dev/force-orphan=yes"];
+    assert!(ways.iter().all(|it| message.contains(it)), "{message}");
     world.emulator.faults().clear();
     world.gone("ProviderKey", "openai").await;
     world.event("Removed").await;

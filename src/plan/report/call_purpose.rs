@@ -69,8 +69,8 @@ purposes! {
     StoreCredential => "store the credential",
     /// The gateway keys that a provider key is assigned to were to be changed.
     ChangeAssignment => "change the assignment",
-    /// A superseded provider key was to be deleted.
-    RemoveCredential => "remove an earlier credential",
+    /// A provider key was to be deleted.
+    RemoveCredential => "remove a credential",
     /// The settings of the project were to be read.
     ReadProject => "read the project's settings",
     /// The settings of the project were to be changed.

@@ -154,12 +154,13 @@ pub fn token_lost(why: &str) -> Verdict {
     Verdict::stalled(Reason::DeletionBlocked, message)
 }
 
-/// The verdict while the deletion of a ProviderKey is blocked.
-pub fn provider_key_blocked(why: &DeletionBlocker, token: &str) -> Verdict {
+/// The verdict while the deletion of a ProviderKey is blocked. `retry`: when it is tried again; `None`: when the console token works
+/// again.
+pub fn provider_key_blocked(why: &DeletionBlocker, token: &str, retry: Option<Timestamp>) -> Verdict {
     let message = format!(
         "the credential cannot be removed at the vendor: {why}; {}; to delete the resource all the same and leave the credential in \
          use at the vendor, set the annotation keysmith.dev/force-orphan=yes",
-        next(why, token, None)
+        next(why, token, retry)
     );
     Verdict::reconciling(Reason::DeletionBlocked, message)
 }

@@ -182,8 +182,7 @@ impl<P: KeyPorts> KeyPass<P> {
         purpose: CallPurpose,
         requests: &RotationRequests,
     ) -> Result<Pass, Error> {
-        // The token's controller notices when the token works again, and enqueues this key.
-        if matches!(fault.kind, FaultKind::BreakerOpen | FaultKind::TokenRefused) {
+        if fault.waits_for_token() {
             return self.deletion_blocked(DeletionBlocker::Paused(fault), None).await;
         }
         let mut status = self.status();

@@ -32,7 +32,7 @@ impl<P: KeyPorts> KeyPass<P> {
         fault: &Fault,
         cause: Cause,
     ) -> Result<Option<Pass>, Error> {
-        if fault.kind == FaultKind::BreakerOpen {
+        if fault.is_paused() {
             return self.blocked(&fault.to_string()).await.map(Some);
         }
         let mut status = self.status();

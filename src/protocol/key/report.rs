@@ -13,7 +13,7 @@ use crate::plan::decision::{Decision, Why};
 use crate::plan::desired::{self, Desired};
 use crate::plan::expiry;
 use crate::plan::facts::{Facts, Record};
-use crate::plan::fault::{Fault, FaultKind};
+use crate::plan::fault::Fault;
 use crate::plan::listing::Listed;
 use crate::plan::naming::Serial;
 use crate::plan::report::budget::{Evidence, Purse};
@@ -286,7 +286,7 @@ impl<P: KeyPorts> KeyPass<P> {
         purpose: CallPurpose,
         facts: Option<&Facts>,
     ) -> Result<Pass, Error> {
-        if fault.kind == FaultKind::BreakerOpen {
+        if fault.is_paused() {
             return self.blocked(&fault.to_string()).await;
         }
         let mut status = self.status();

@@ -1,7 +1,7 @@
 //! The deletion of a ProviderKey's resource.
 
 use super::{Done, ProviderKeyPass, STEPS};
-use crate::api::{FORCE_ORPHAN, Reason};
+use crate::api::{FORCE_ORPHAN, ProviderKeyStatus};
 use crate::cluster::{self, object};
 use crate::plan::limits;
 use crate::plan::listing::KeyId;
@@ -22,7 +22,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         let account = match self.token_state().map(|it| it.trusted().cloned()) {
             // Nothing is deleted while the account is in doubt.
             Some(Err(why)) if self.token_state().is_some_and(|it| it.doubt.is_some()) => {
-                return self.deletion_blocked(&DeletionBlocker::Doubted(why)).await;
+                return self.deletion_blocked(&DeletionBlocker::Doubted(why), None).await;
             }
             usable => usable.and_then(Result::ok),
         };
@@ -38,7 +38,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
                     let verdict = report::deletion::provider_key_awaited(*until);
                     return Ok(self.publish(self.status(), &verdict).await?.until(*until));
                 }
-                (_, None) => return self.deletion_blocked(&DeletionBlocker::TokenUnusable).await,
+                (_, None) => return self.deletion_blocked(&DeletionBlocker::TokenUnusable, None).await,
                 (Step::Remove(ids), Some(account)) => self.remove(account, ids).await?,
                 (Step::Look(_), Some(account)) => self.look(account).await,
                 _ => Done::Pass(Pass::Stale),
@@ -46,10 +46,15 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
             match done {
                 Done::Taken | Done::Again => {}
                 Done::Pass(pass) => return Ok(pass),
-                Done::Failed(fault, _) if fault.reason() == Reason::ConsoleTokenNotReady => {
-                    return self.deletion_blocked(&DeletionBlocker::Paused(fault)).await;
+                Done::Failed(fault, _) if fault.waits_for_token() => {
+                    return self.deletion_blocked(&DeletionBlocker::Paused(fault), None).await;
                 }
-                Done::Failed(fault, purpose) => return self.failed(&fault, purpose).await,
+                Done::Failed(fault, purpose) => {
+                    let failed = self.after_failure(&fault);
+                    return self
+                        .deletion_blocked(&DeletionBlocker::Failed(purpose, fault), Some(failed))
+                        .await;
+                }
             }
         }
         Ok(Pass::Unfinished)
@@ -61,16 +66,23 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         status.id.into_iter().chain(status.superseded).map(KeyId).collect()
     }
 
-    pub(super) async fn deletion_blocked(&mut self, why: &DeletionBlocker) -> Result<Pass, Error> {
+    /// Writes that the deletion is blocked, and why. `retrying`: status with the time of the next attempt.
+    pub(super) async fn deletion_blocked(
+        &mut self,
+        why: &DeletionBlocker,
+        retrying: Option<ProviderKeyStatus>,
+    ) -> Result<Pass, Error> {
+        let status = retrying.unwrap_or_else(|| ProviderKeyStatus { next_attempt_at: None, ..self.status() });
+        let next = status.next_attempt_at;
         let lost = self.token_state().filter(|it| it.lost).and_then(|it| it.ready.err());
         let token = self.token_ref().titled();
         let verdict = match &lost {
             Some(why) => report::deletion::token_lost(why),
-            None => report::deletion::provider_key_blocked(why, &token),
+            None => report::deletion::provider_key_blocked(why, &token, next),
         };
         let permitted = limits::may_force_orphan(self.token().as_ref());
         let verdict = if permitted { verdict } else { report::deletion::without_force(&verdict, &token) };
-        self.publish(self.status(), &verdict).await
+        Ok(self.publish(status, &verdict).await?.until(next))
     }
 
     pub(super) async fn release(&mut self, left: &[KeyId]) -> Result<Pass, Error> {

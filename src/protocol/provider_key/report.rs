@@ -2,7 +2,7 @@
 
 use super::ProviderKeyPass;
 use crate::api::condition::{self, STALLED};
-use crate::api::{ProviderKeyStatus, Reason, Verdict};
+use crate::api::{ProviderKeyStatus, Verdict};
 use crate::cluster::object;
 use crate::plan::fault::Fault;
 use crate::plan::naming::Serial;
@@ -66,17 +66,23 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
     }
 
     pub(super) async fn failed(&mut self, fault: &Fault, purpose: CallPurpose) -> Result<Pass, Error> {
-        if fault.reason() == Reason::ConsoleTokenNotReady {
+        if fault.is_paused() {
             return self.blocked(&fault.to_string()).await;
         }
-        let mut status = self.status();
-        let failures = status.failures.unwrap_or(0).saturating_add(1);
-        let next = retry::after(fault, failures, &self.uid, self.ports.now());
-        status.failures = Some(failures);
-        status.next_attempt_at = Some(next);
+        let status = self.after_failure(fault);
+        let next = status.next_attempt_at.unwrap_or_else(|| self.ports.now());
         let verdict =
             report::failed(fault, purpose, next, report::confirms(status.internal.last_pass.as_ref(), fault));
         Ok(self.publish(status, &verdict).await?.until(Some(next)))
+    }
+
+    /// Status after a failed call: with the number of failures, and the time of the next attempt.
+    pub(super) fn after_failure(&self, fault: &Fault) -> ProviderKeyStatus {
+        let mut status = self.status();
+        let failures = status.failures.unwrap_or(0).saturating_add(1);
+        status.failures = Some(failures);
+        status.next_attempt_at = Some(retry::after(fault, failures, &self.uid, self.ports.now()));
+        status
     }
 
     /// RBAC does not allow the Secret to be read.

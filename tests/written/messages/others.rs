@@ -23,9 +23,12 @@ pub fn provider_keys(book: &mut Book) {
     book.ready(&provider_key::gateway_key("checkout", "does not exist", true));
     book.ready(&provider_key::gateway_key("checkout", "has no key at the vendor yet", false));
     let refused = DeletionBlocker::Paused(Fault::without_effect(FaultKind::TokenRefused));
-    book.ready(&deletion::provider_key_blocked(&refused, "ConsoleToken edgee"));
+    book.ready(&deletion::provider_key_blocked(&refused, "ConsoleToken edgee", None));
+    let timeout = Fault::ambiguous(FaultKind::Timeout { seconds: 30 });
+    let failed = DeletionBlocker::Failed(CallPurpose::RemoveCredential, timeout);
+    book.ready(&deletion::provider_key_blocked(&failed, "ConsoleToken edgee", Some(at(3))));
     let blocked =
-        deletion::provider_key_blocked(&DeletionBlocker::TokenUnusable, "ClusterConsoleToken edgee");
+        deletion::provider_key_blocked(&DeletionBlocker::TokenUnusable, "ClusterConsoleToken edgee", None);
     book.ready(&deletion::without_force(&blocked, "ClusterConsoleToken edgee"));
     book.ready(&deletion::provider_key_awaited(Some(at(3))));
     for why in [Why::Lost, Why::ContentChanged, Why::NeverCreated] {
