@@ -177,6 +177,15 @@ impl FaultKind {
     }
 }
 
+/// Whether a fault was there at the previous attempt, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occurrence {
+    /// It was not.
+    First,
+    /// It was, which confirms it.
+    Repeated,
+}
+
 impl Fault {
     /// A failure without any effect.
     pub const fn without_effect(kind: FaultKind) -> Self {
@@ -243,9 +252,8 @@ impl Fault {
             )
     }
 
-    /// Whether only a person can fix it. `again`: the same fault happened before, so it is not a passing mistake of
-    /// the vendor.
-    pub const fn stalls(&self, again: bool) -> bool {
+    /// Whether only a person can fix it. A fault that may be a passing mistake of the vendor has to be repeated.
+    pub const fn stalls(&self, occurrence: Occurrence) -> bool {
         let confirmed = matches!(
             self.kind,
             FaultKind::TokenRefused
@@ -254,7 +262,7 @@ impl Fault {
                 | FaultKind::Redirected { .. }
                 | FaultKind::Unreachable(Unreachable::Certificate | Unreachable::Private)
         );
-        self.needs_a_person() || again && confirmed
+        self.needs_a_person() || confirmed && matches!(occurrence, Occurrence::Repeated)
     }
 
     /// The fault, told apart as far as a second one confirms the first.

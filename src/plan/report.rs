@@ -11,7 +11,7 @@ pub mod project;
 pub mod provider_key;
 pub mod token;
 
-use super::fault::{Fault, FaultKind, Unreachable};
+use super::fault::{Fault, FaultKind, Occurrence, Unreachable};
 use crate::api::condition::{self, Condition, READY, STALLED};
 use crate::api::verdict::Course;
 use crate::api::{EventReason, LastPass, Reason, Verdict};
@@ -70,14 +70,16 @@ pub fn transition(
     (!quiet).then_some(notice)
 }
 
-/// Whether the last pass ended with the same fault, so that this second one confirms it.
-pub fn confirms(last: Option<&LastPass>, fault: &Fault) -> bool {
-    last.is_some_and(|last| last.fault.as_deref() == Some(fault.name()))
+/// Whether the last pass ended with the same fault.
+pub fn occurrence(last: Option<&LastPass>, fault: &Fault) -> Occurrence {
+    match last {
+        Some(last) if last.fault.as_deref() == Some(fault.name()) => Occurrence::Repeated,
+        _ => Occurrence::First,
+    }
 }
 
-/// The verdict after a failed vendor call. `again`: the same failure happened
-/// before, which confirms that only a person can fix it.
-pub fn failed(fault: &Fault, purpose: CallPurpose, next: Timestamp, again: bool) -> Verdict {
+/// The verdict after a failed vendor call.
+pub fn failed(fault: &Fault, purpose: CallPurpose, next: Timestamp, occurrence: Occurrence) -> Verdict {
     let next = clock(next);
     let message = match &fault.kind {
         FaultKind::Rejected { status: 405 | 415, .. } => format!(
@@ -113,7 +115,7 @@ pub fn failed(fault: &Fault, purpose: CallPurpose, next: Timestamp, again: bool)
             None => format!("could not {purpose}: {fault}; tried again at {next}"),
         },
     };
-    Verdict::reconciling(fault.reason(), message).stalled_if(fault.stalls(again)).about(fault.name())
+    Verdict::reconciling(fault.reason(), message).stalled_if(fault.stalls(occurrence)).about(fault.name())
 }
 
 /// What to check if a call does not reach the vendor, or reaches another server.

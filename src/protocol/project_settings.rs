@@ -213,11 +213,11 @@ impl<P: ProjectPorts> ProjectPass<P> {
         }
         let mut status = self.status();
         let next = self.next(&mut status, Some(fault));
-        let again = report::confirms(status.internal.last_pass.as_ref(), fault);
+        let occurrence = report::occurrence(status.internal.last_pass.as_ref(), fault);
         let token = self.token().titled();
         let verdict = match fault.kind {
-            FaultKind::Forbidden => words::forbidden(purpose, &token, next, again).about(fault.name()),
-            _ => report::failed(fault, purpose, next, again),
+            FaultKind::Forbidden => words::forbidden(purpose, &token, next, occurrence).about(fault.name()),
+            _ => report::failed(fault, purpose, next, occurrence),
         };
         self.wait(status, &verdict, next).await
     }

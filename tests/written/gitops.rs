@@ -218,12 +218,12 @@ fn flux_comes_to_the_same_conclusions_as_argo_cd() {
 #[test]
 fn both_tools_wait_for_what_comes_by_itself_and_fail_what_a_person_has_to_mend() {
     use keysmith::api::{Reason, Verdict};
-    use keysmith::plan::fault::{Fault, FaultKind};
+    use keysmith::plan::fault::{Fault, FaultKind, Occurrence};
     use keysmith::plan::report::{self, call_purpose::CallPurpose};
     let now = |minutes: i64| jiff::Timestamp::from_second(1_795_000_000 + 60 * minutes).unwrap();
-    let refused = |again| {
+    let refused = |occurrence| {
         let fault = Fault::without_effect(FaultKind::TokenRefused);
-        report::failed(&fault, CallPurpose::ListKeys, now(0), again)
+        report::failed(&fault, CallPurpose::ListKeys, now(0), occurrence)
     };
     let missing = || Verdict::waiting(Reason::SecretMissing, "Secret a does not exist; create it");
     let down = || Verdict::reconciling(Reason::VendorUnavailable, "the vendor is down; tried again soon");
@@ -233,8 +233,8 @@ fn both_tools_wait_for_what_comes_by_itself_and_fail_what_a_person_has_to_mend()
         (vec![(0, missing()), (5, missing())], "Degraded"),
         (vec![(0, missing()), (4, down()), (6, missing())], "Progressing"),
         (vec![(0, missing()), (5, missing()), (6, missing().still_ready(true))], "Degraded"),
-        (vec![(0, refused(false))], "Progressing"),
-        (vec![(0, refused(false)), (1, refused(true))], "Degraded"),
+        (vec![(0, refused(Occurrence::First))], "Progressing"),
+        (vec![(0, refused(Occurrence::First)), (1, refused(Occurrence::Repeated))], "Degraded"),
         (vec![(0, down()), (60, down())], "Progressing"),
         (vec![(0, down()), (1, Verdict::settled(Reason::Issued, "all is well"))], "Healthy"),
         (

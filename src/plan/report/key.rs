@@ -4,7 +4,7 @@ mod resting;
 
 use super::super::decision::{Decision, Step, Why};
 use super::super::facts::{Facts, Target};
-use super::super::fault::Fault;
+use super::super::fault::{Fault, Occurrence};
 use super::super::listing::KeyId;
 use super::super::requests::Cause;
 use super::super::{drift, duration, money};
@@ -214,20 +214,24 @@ pub fn failed(
     fault: &Fault,
     purpose: CallPurpose,
     next: Timestamp,
-    again: bool,
+    occurrence: Occurrence,
     scene: &Scene<'_>,
 ) -> Verdict {
-    let verdict = super::failed(fault, purpose, next, again);
+    let verdict = super::failed(fault, purpose, next, occurrence);
     let message = format!("{}; {}", verdict.message, scene.found.served(scene.secret));
     Verdict { message, ..verdict }
 }
 
-/// The verdict after a failed rotation of the served key; the failure is already recorded in `status`. `again`: the
-/// same failure happened before.
-pub fn replacement_failed(fault: &Fault, cause: Cause, status: &GatewayApiKeyStatus, again: bool) -> Verdict {
+/// The verdict after a failed rotation of the served key; the failure is already recorded in `status`.
+pub fn replacement_failed(
+    fault: &Fault,
+    cause: Cause,
+    status: &GatewayApiKeyStatus,
+    occurrence: Occurrence,
+) -> Verdict {
     let next = status.next_rotation_time.unwrap_or_default();
     let expires = status.expires_at.map(|at| format!(" until {}", clock(at))).unwrap_or_default();
-    let verdict = super::failed(fault, CallPurpose::ReplaceKey(cause), next, again);
+    let verdict = super::failed(fault, CallPurpose::ReplaceKey(cause), next, occurrence);
     let message = format!("{}; the Secret keeps the old key, which works{expires}", verdict.message);
     Verdict { message, ..verdict }
 }

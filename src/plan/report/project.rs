@@ -1,5 +1,6 @@
 //! Messages about `ProjectSettings`.
 
+use super::super::fault::Occurrence;
 use super::super::project::paths;
 use super::Notice;
 use super::call_purpose::CallPurpose;
@@ -65,12 +66,12 @@ pub fn overruled(name: &str, namespace: &str) -> Verdict {
     Verdict::stalled(Reason::OwnershipConflict, message)
 }
 
-/// The token's user is not an administrator of the project. `again`: so it was at the previous attempt.
-pub fn forbidden(purpose: CallPurpose, token: &str, next: Timestamp, again: bool) -> Verdict {
+/// The token's user is not an administrator of the project.
+pub fn forbidden(purpose: CallPurpose, token: &str, next: Timestamp, occurrence: Occurrence) -> Verdict {
     let message = format!(
         "could not {purpose}: the user of {token} is no administrator of the project (403); name a ConsoleToken of one, or set \
          managementPolicy: Observe; tried again at {}",
         clock(next)
     );
-    Verdict::reconciling(Reason::Forbidden, message).stalled_if(again)
+    Verdict::reconciling(Reason::Forbidden, message).stalled_if(occurrence == Occurrence::Repeated)
 }

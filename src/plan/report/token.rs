@@ -1,6 +1,6 @@
 //! Messages about ConsoleTokens, and about resources that wait for one.
 
-use super::super::fault::{Fault, FaultKind};
+use super::super::fault::{Fault, FaultKind, Occurrence};
 use super::super::identity::{AnyToken, TokenKind, TokenRef};
 use super::super::spec_error::SpecError;
 use super::{Notice, on_the_way};
@@ -20,12 +20,17 @@ pub fn verified(token: &AnyToken) -> Verdict {
     Verdict::settled(Reason::Verified, message)
 }
 
-/// The verification of the token failed. `hint`: the driver's explanation of a refusal. `again`: the previous
-/// verification failed in the same way, which confirms that only a person can fix it.
-pub fn refused(fault: &Fault, token: &AnyToken, hint: &str, next: Timestamp, again: bool) -> Verdict {
+/// The verification of the token failed. `hint`: the driver's explanation of a refusal.
+pub fn refused(
+    fault: &Fault,
+    token: &AnyToken,
+    hint: &str,
+    next: Timestamp,
+    occurrence: Occurrence,
+) -> Verdict {
     let place = super::super::token::place(token);
     // A failure that may be the vendor's mistake must happen twice before it counts.
-    let tried = if fault.stalls(again) || !fault.stalls(true) {
+    let tried = if fault.stalls(occurrence) || !fault.stalls(Occurrence::Repeated) {
         format!("tried again at {}", clock(next))
     } else {
         format!("a second look at {} confirms or clears it", clock(next))
@@ -52,7 +57,7 @@ pub fn refused(fault: &Fault, token: &AnyToken, hint: &str, next: Timestamp, aga
             None => format!("{fault}; {tried}"),
         },
     };
-    Verdict::reconciling(fault.reason(), message).stalled_if(fault.stalls(again))
+    Verdict::reconciling(fault.reason(), message).stalled_if(fault.stalls(occurrence))
 }
 
 /// The key of a minted token is not ready. `said`: the message of its `Ready`.

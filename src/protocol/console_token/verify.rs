@@ -158,8 +158,8 @@ impl<P: TokenPorts> TokenPass<P> {
         let longest = retry::plus(now, LONGEST_PROBE.max(wait)).max(fault.kind.not_before().unwrap_or(now));
         let next = next.min(longest);
         let was_ready = self.is_ready() && proven && !fault.blames_token();
-        let again = report::confirms(self.last_pass().as_ref(), fault);
-        let verdict = report::token::refused(fault, &self.token, self.hint(), next, again);
+        let occurrence = report::occurrence(self.last_pass().as_ref(), fault);
+        let verdict = report::token::refused(fault, &self.token, self.hint(), next, occurrence);
         let verdict = verdict.still_ready(was_ready).about(fault.name());
         Verification {
             connection,

@@ -41,7 +41,7 @@ impl<P: KeyPorts> KeyPass<P> {
         status.rotation_failures = Some(failures);
         status.next_rotation_time = Some(next);
         status.internal.failed_requests_hash = Some(act.facts.requests.fingerprint());
-        let verdict = report::key::replacement_failed(fault, cause, &status, self.confirms(fault));
+        let verdict = report::key::replacement_failed(fault, cause, &status, self.occurrence(fault));
         let verdict = verdict.still_ready(act.facts.works());
         self.ports.measure(Measure::RotationFailed(cause));
         let pass = self.publish(status, &verdict).await?;

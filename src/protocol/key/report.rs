@@ -13,7 +13,7 @@ use crate::plan::decision::{Decision, Why};
 use crate::plan::desired::{self, Desired};
 use crate::plan::expiry;
 use crate::plan::facts::{Facts, Record};
-use crate::plan::fault::Fault;
+use crate::plan::fault::{Fault, Occurrence};
 use crate::plan::listing::Listed;
 use crate::plan::naming::Serial;
 use crate::plan::report::budget::{Evidence, Purse};
@@ -274,9 +274,9 @@ impl<P: KeyPorts> KeyPass<P> {
         suspended || self.record().generation == generation
     }
 
-    /// Whether the last pass ended with the same fault, which confirms it.
-    pub(super) fn confirms(&self, fault: &Fault) -> bool {
-        report::confirms(self.status().internal.last_pass.as_ref(), fault)
+    /// Whether the last pass ended with the same fault.
+    pub(super) fn occurrence(&self, fault: &Fault) -> Occurrence {
+        report::occurrence(self.status().internal.last_pass.as_ref(), fault)
     }
 
     /// A vendor call failed: writes it into status with the time of the retry, which thereby survives a restart.
@@ -301,7 +301,7 @@ impl<P: KeyPorts> KeyPass<P> {
             ..Scene::new(self.key.secret_name(), true)
         };
         let verdict =
-            report::key::failed(fault, purpose, next, self.confirms(fault), &scene).still_ready(works);
+            report::key::failed(fault, purpose, next, self.occurrence(fault), &scene).still_ready(works);
         Ok(self.publish(status, &verdict).await?.until(Some(next)))
     }
 

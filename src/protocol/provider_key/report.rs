@@ -71,8 +71,12 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         }
         let status = self.after_failure(fault);
         let next = status.next_attempt_at.unwrap_or_else(|| self.ports.now());
-        let verdict =
-            report::failed(fault, purpose, next, report::confirms(status.internal.last_pass.as_ref(), fault));
+        let verdict = report::failed(
+            fault,
+            purpose,
+            next,
+            report::occurrence(status.internal.last_pass.as_ref(), fault),
+        );
         Ok(self.publish(status, &verdict).await?.until(Some(next)))
     }
 

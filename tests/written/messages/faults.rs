@@ -1,7 +1,7 @@
 //! The status messages after a failed vendor call, one for each class of fault.
 
 use super::{Book, at};
-use keysmith::plan::fault::{Fault, FaultKind, Unreachable};
+use keysmith::plan::fault::{Fault, FaultKind, Occurrence, Unreachable};
 use keysmith::plan::report;
 use keysmith::plan::report::call_purpose::CallPurpose;
 
@@ -37,10 +37,15 @@ fn kinds() -> Vec<FaultKind> {
 
 pub fn all(book: &mut Book) {
     for kind in kinds() {
-        book.ready(&report::failed(&Fault::without_effect(kind), CallPurpose::MakeKey, at(5), true));
+        book.ready(&report::failed(
+            &Fault::without_effect(kind),
+            CallPurpose::MakeKey,
+            at(5),
+            Occurrence::Repeated,
+        ));
     }
     let late = Fault::ambiguous(FaultKind::Timeout { seconds: 30 });
     for purpose in CallPurpose::ALL {
-        book.ready(&report::failed(&late, *purpose, at(5), false));
+        book.ready(&report::failed(&late, *purpose, at(5), Occurrence::First));
     }
 }

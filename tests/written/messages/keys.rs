@@ -11,7 +11,7 @@ use keysmith::plan::decision::{Decision, Step, Why};
 use keysmith::plan::deletion::{Left, LeftWhy};
 use keysmith::plan::desired::{self, Desired};
 use keysmith::plan::drift::Field;
-use keysmith::plan::fault::{Fault, FaultKind};
+use keysmith::plan::fault::{Fault, FaultKind, Occurrence};
 use keysmith::plan::listing::{KeyId, Limit};
 use keysmith::plan::models::{Found as FoundModels, Unknown};
 use keysmith::plan::naming::Serial;
@@ -110,13 +110,19 @@ pub fn ready(book: &mut Book) {
         book.ready(&key::resting(&rest(Why::Suspended), &scene).unwrap());
         book.ready(&key::resting(&rest(Why::Suspended), &Scene { expired: true, ..scene.clone() }).unwrap());
         book.ready(&key::resting(&rest(Why::TypeFixed), &scene).unwrap());
-        book.ready(&key::failed(&down(), CallPurpose::ListKeys, at(5), false, &scene).still_ready(true));
+        book.ready(
+            &key::failed(&down(), CallPurpose::ListKeys, at(5), Occurrence::First, &scene).still_ready(true),
+        );
     }
     let failing =
         GatewayApiKeyStatus { next_rotation_time: Some(at(7)), expires_at: Some(at(14400)), ..status() };
-    book.ready(&key::replacement_failed(&down(), Cause::Expiry, &failing, false).still_ready(true));
+    book.ready(
+        &key::replacement_failed(&down(), Cause::Expiry, &failing, Occurrence::First).still_ready(true),
+    );
     let refused = Fault::without_effect(FaultKind::Forbidden);
-    book.ready(&key::replacement_failed(&refused, Cause::Expiry, &failing, true).still_ready(true));
+    book.ready(
+        &key::replacement_failed(&refused, Cause::Expiry, &failing, Occurrence::Repeated).still_ready(true),
+    );
     book.ready(&key::key_missing(&id(), at(0)));
     book.ready(&key::altered(SECRET, "entry OPENAI_API_KEY"));
     book.ready(&key::applying());

@@ -3,7 +3,7 @@
 use super::{Book, at};
 use keysmith::api::condition::{self, DRIFTED};
 use keysmith::api::{EventReason, Reason};
-use keysmith::plan::fault::{Fault, FaultKind};
+use keysmith::plan::fault::{Fault, FaultKind, Occurrence};
 use keysmith::plan::provider_key::ProviderKeyWhy as Why;
 use keysmith::plan::report::call_purpose::CallPurpose;
 use keysmith::plan::report::deletion::DeletionBlocker;
@@ -51,7 +51,12 @@ pub fn projects(book: &mut Book) {
         &SpecError::unsupported("spec.consoleTokenRef", project::unsupported("Edgee", able)).verdict(),
     );
     book.ready(&project::overruled("eu", "search"));
-    book.ready(&project::forbidden(CallPurpose::ChangeProject, "ConsoleToken cortecs", at(5), true));
+    book.ready(&project::forbidden(
+        CallPurpose::ChangeProject,
+        "ConsoleToken cortecs",
+        at(5),
+        Occurrence::Repeated,
+    ));
     book.event(&project::updated(&fields));
     let message = project::drifted(&fields);
     book.condition(&condition::condition(DRIFTED, true, Reason::NotApplied, &message, Some(1)));

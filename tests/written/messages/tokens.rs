@@ -5,7 +5,7 @@ use keysmith::api::condition::{self, LOW_BALANCE, USAGE_READ};
 use keysmith::api::console_token::{AccountCandidate, ConsoleTokenAccount};
 use keysmith::api::{ConsoleToken, EventReason, Reason, Verdict};
 use keysmith::plan::account::{self, Judgement};
-use keysmith::plan::fault::{Fault, FaultKind, Unreachable};
+use keysmith::plan::fault::{Fault, FaultKind, Occurrence, Unreachable};
 use keysmith::plan::identity::{AnyToken, TokenRef};
 use keysmith::plan::listing::{KeyId, Listed, Shown};
 use keysmith::plan::orphans::{self, Orphan, Stage, Suspects};
@@ -59,13 +59,13 @@ pub fn ready(book: &mut Book) {
         FaultKind::Failed { status: 503, until: None },
     ] {
         let fault = Fault::without_effect(kind);
-        book.ready(&words::refused(&fault, &given(), "", at(5), true));
+        book.ready(&words::refused(&fault, &given(), "", at(5), Occurrence::Repeated));
     }
     let refused = Fault::without_effect(FaultKind::TokenRefused);
-    book.ready(&words::refused(&refused, &given(), "", at(5), false));
-    book.ready(&words::refused(&refused, &minted(), "", at(5), true));
+    book.ready(&words::refused(&refused, &given(), "", at(5), Occurrence::First));
+    book.ready(&words::refused(&refused, &minted(), "", at(5), Occurrence::Repeated));
     let hint = keysmith::gateway::edenai_v2::CAPABILITIES.refused;
-    book.ready(&words::refused(&refused, &given(), hint, at(5), true));
+    book.ready(&words::refused(&refused, &given(), hint, at(5), Occurrence::Repeated));
     let account = account();
     for judgement in [Judgement::Suspicious, Judgement::Changed] {
         let message = account::message(&account, &judgement, &token::place(&given())).unwrap();
