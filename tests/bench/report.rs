@@ -2,6 +2,7 @@
 
 use super::beside::Beside;
 use super::figures::median_and_worst;
+use super::knee::Knee;
 use super::moments::Moments;
 use super::plots;
 use super::soak::Soak;
@@ -266,6 +267,7 @@ pub struct Report {
     storm: Option<Storm>,
     moments: Option<Moments>,
     soak: Option<Soak>,
+    knee: Option<Knee>,
     beside: Option<Beside>,
 }
 
@@ -286,6 +288,10 @@ impl Report {
         self.soak = Some(soak);
     }
 
+    pub fn add_knee(&mut self, knee: Knee) {
+        self.knee = Some(knee);
+    }
+
     pub fn add_beside(&mut self, beside: Beside) {
         self.beside = Some(beside);
     }
@@ -299,7 +305,7 @@ impl Report {
             serde_json::json!({"keys": size, "vendorLatencyMs": latency, "runs": runs})
         }).collect();
         let cores = std::thread::available_parallelism().map_or(0, Into::into);
-        let whole = serde_json::json!({"cores": cores, "processor": processor(), "groups": groups, "storm": self.storm, "moments": self.moments, "soak": self.soak, "beside": self.beside});
+        let whole = serde_json::json!({"cores": cores, "processor": processor(), "groups": groups, "storm": self.storm, "moments": self.moments, "soak": self.soak, "knee": self.knee, "beside": self.beside});
         let text = serde_json::to_string_pretty(&whole).expect("JSON");
         std::fs::write(folder.join("latest.json"), text).expect("a file in target");
     }
