@@ -2,7 +2,6 @@
 //! memory, and in the status of the ConsoleToken for the next process.
 
 use crate::api::console_token::MintedToday;
-use crate::api::rotation::KeyCount;
 use crate::plan::identity::TokenRef;
 use crate::plan::mints::Mints;
 use std::collections::HashMap;

@@ -81,7 +81,7 @@ impl Play {
         self.world.borrow().broken.clone().map_or(Ok(()), Err)
     }
 
-    fn war(&mut self, events: &[Event]) -> Result<(), String> {
+    pub fn war(&mut self, events: &[Event]) -> Result<(), String> {
         for event in events {
             self.world.borrow_mut().note(|| format!("--- {event:?}"));
             match *event {

@@ -191,7 +191,7 @@ impl VendorPort for Model {
         self.world.borrow_mut().advance(SignedDuration::from_millis(1));
         let as_of = self.now();
         if self.reached == Reached::Other {
-            return self.astray(Arc::new(Listing::new(as_of, Vec::new()))).await;
+            return self.astray(Vec::new()).await.map(|none| Arc::new(Listing::new(as_of, none)));
         }
         turn().await;
         let mut world = self.world.borrow_mut();

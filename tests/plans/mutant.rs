@@ -64,13 +64,12 @@ impl Mutant {
                 | Self::SweepsWithoutLedger
                 | Self::SweepsWhatTheLedgerLacks
                 | Self::ClosesEntriesAtOnce
-                | Self::SweepsInDoubt
-                | Self::SweepsAfterStop
                 | Self::SweepsNothing
         )
     }
 
-    pub const ALL: [Self; 24] = [
+    /// Those that random histories must catch. The others take rare histories, which `sweeping` has.
+    pub const ALL: [Self; 22] = [
         Self::WritesWithoutGuard,
         Self::RaisesNoFence,
         Self::SendsTwice,
@@ -92,8 +91,6 @@ impl Mutant {
         Self::SweepsWithoutLedger,
         Self::SweepsWhatTheLedgerLacks,
         Self::ClosesEntriesAtOnce,
-        Self::SweepsInDoubt,
-        Self::SweepsAfterStop,
         Self::SweepsNothing,
     ];
 }

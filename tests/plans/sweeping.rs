@@ -1,12 +1,15 @@
 //! Sweeps in the histories: the ports of `protocol::sweep`, their invariants, and when operators sweep.
 
+use super::class::Class;
 use super::cluster::{Object, mark};
 use super::fate::{Fate, turn};
+use super::generator::Event;
 use super::history::Play;
 use super::model::{Model, Reached};
 use super::mutant::Mutant;
 use super::provider_model::token;
 use super::tampered::Tampered;
+use super::user::Act;
 use super::world::{Kube, World};
 use jiff::{SignedDuration, Timestamp};
 use keysmith::cluster::{inventory, ledger};
@@ -181,4 +184,37 @@ async fn swept(ports: Tampered, listing: Arc<Listing>, before: Suspects) -> Resu
         doubted: false,
     };
     Sweep { ports: &ports, token: &token, place, account: &ports, listing: &listing }.run(&before).await
+}
+
+/// What goes wrong in a history with this mutant.
+fn broken(before: impl FnOnce(&mut World), events: &[Event], mutant: Option<Mutant>) -> Option<String> {
+    let mut play = Play::new(World::new(Class::Reveal, false), mutant);
+    play.war(&[Event::Finish(0)]).unwrap();
+    before(&mut play.world.borrow_mut());
+    play.war(events).err()
+}
+
+/// Sweeps for two days, a look twice a day.
+fn swept_for_two_days() -> Vec<Event> {
+    [Event::Sweep(0, 0), Event::Wait(43_200)].repeat(4)
+}
+
+#[test]
+fn a_sweep_in_another_account_closes_no_entry() {
+    let kept = [Event::User(Act::ForceOrphan), Event::Finish(0), Event::User(Act::ChangeAccount)];
+    let events = [kept.to_vec(), swept_for_two_days()].concat();
+    assert_eq!(broken(|_| {}, &events, None), None);
+    let found = broken(|_| {}, &events, Some(Mutant::SweepsInDoubt));
+    assert!(found.is_some_and(|it| it.contains("which works")), "the mutant survived");
+}
+
+#[test]
+fn nothing_is_swept_once_a_ledger_that_lacks_a_key_could_not_be_marked() {
+    let stop = |world: &mut World| {
+        world.operators[0].stopped = true;
+        world.versions.push(None);
+    };
+    assert_eq!(broken(stop, &swept_for_two_days(), None), None);
+    let found = broken(stop, &swept_for_two_days(), Some(Mutant::SweepsAfterStop));
+    assert!(found.is_some_and(|it| it.contains("the ledger lacks a key")), "the mutant survived");
 }

@@ -410,9 +410,10 @@ impl Ports for Tampered {
     #[expect(clippy::arc_with_non_send_sync, reason = "the engine holds an Arc; a model runs on one thread")]
     fn token_state(&self, token: &TokenRef) -> Option<TokenState<Self>> {
         let state = self.model.token_state(token)?;
+        let swept = self.is(Mutant::SweepsInDoubt) && self.model.sweeps;
         Some(TokenState {
             account: Some(Arc::new(Self { model: self.model.connected(), ..self.clone() })),
-            doubt: state.doubt.filter(|_| !self.is(Mutant::SweepsInDoubt) && !self.is(Mutant::DoubtsNothing)),
+            doubt: state.doubt.filter(|_| !self.is(Mutant::DoubtsNothing) && !swept),
             ready: state.ready,
             stalled: state.stalled,
             lost: state.lost,
