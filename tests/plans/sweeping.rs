@@ -201,8 +201,9 @@ fn swept_for_two_days() -> Vec<Event> {
 
 #[test]
 fn a_sweep_in_another_account_closes_no_entry() {
-    let kept = [Event::User(Act::ForceOrphan), Event::Finish(0), Event::User(Act::ChangeAccount)];
-    let events = [kept.to_vec(), swept_for_two_days()].concat();
+    let acts = [Act::ForceOrphan, Act::DeleteResource].map(Event::User);
+    let kept = [Event::Finish(0), Event::User(Act::ChangeAccount)];
+    let events = [acts.to_vec(), kept.to_vec(), swept_for_two_days()].concat();
     assert_eq!(broken(|_| {}, &events, None), None);
     let found = broken(|_| {}, &events, Some(Mutant::SweepsInDoubt));
     assert!(found.is_some_and(|it| it.contains("which works")), "the mutant survived");
