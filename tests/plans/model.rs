@@ -495,7 +495,8 @@ impl Ports for Model {
     }
 
     fn stop_sweeps(&self) {
-        self.memory(|memory| memory.stopped = true);
+        let now = self.now();
+        self.memory(|memory| memory.stopped = Some(now));
     }
 
     async fn strike(&self, entry: &Entry) -> Result<(), ledger::Error> {
@@ -528,7 +529,9 @@ impl DoubtPorts for Model {
 
     fn each_key_anywhere(&self, _: &TokenRef, mut visit: impl FnMut(&GatewayApiKey)) {
         let live = self.world.borrow().live();
-        live.iter().for_each(|it| visit(&it.resource()));
+        if let Some(live) = live {
+            visit(&live.resource());
+        }
     }
 }
 

@@ -63,7 +63,7 @@ impl World {
 
     /// A sweep revokes no key that a resource or the ledger accounts for.
     pub fn check_swept(&mut self, who: usize, id: &KeyId) {
-        if self.operators[who].stopped {
+        if self.operators[who].stopped.is_some() {
             self.break_rule(|| format!("a sweep revoked {id}, and the ledger lacks a key"));
         }
         let marked = self.vendor.get(id).is_some_and(|key| mark().serial_in(&key.name).is_some());
@@ -101,7 +101,7 @@ impl SweepPorts for Model {
     }
 
     fn sweeps_stopped(&self) -> bool {
-        self.memory(|memory| memory.stopped)
+        self.memory(|memory| memory.stopped.is_some())
     }
 
     async fn open_ledger(&self) -> Result<Book, ledger::Error> {
@@ -212,7 +212,7 @@ fn a_sweep_in_another_account_closes_no_entry() {
 #[test]
 fn nothing_is_swept_once_a_ledger_that_lacks_a_key_could_not_be_marked() {
     let stop = |world: &mut World| {
-        world.operators[0].stopped = true;
+        world.operators[0].stopped = Some(world.now);
         world.versions.push(None);
     };
     assert_eq!(broken(stop, &swept_for_two_days(), None), None);

@@ -165,7 +165,8 @@ pub fn act(world: &mut World, what: Act) {
             world.tampered = true;
         }
         Act::ChangeAccount => {
-            world.move_account(if world.elsewhere.is_none() { Reached::Other } else { Reached::Own })
+            let to = if world.elsewhere.is_none() { Reached::Other } else { Reached::Own };
+            world.move_account(to);
         }
         Act::FillLedger => world.ledger_full = !world.ledger_full,
         Act::LoseSight => {

@@ -87,8 +87,8 @@ pub struct Memory {
     pub saw_bare: bool,
     /// A create call is about to be sent; by this time a live process would have sent it.
     pub unsent: Option<Timestamp>,
-    /// Whether it sweeps no more, because the ledger lacks a key and could not be marked.
-    pub stopped: bool,
+    /// Since when it sweeps no more, because the ledger lacks a key and could not be marked.
+    pub stopped: Option<Timestamp>,
     /// The suspects of its last sweep.
     pub suspects: Suspects,
     /// When it first missed the keys of the ledger's entries.
