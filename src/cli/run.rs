@@ -54,7 +54,7 @@ pub struct Arguments {
     #[arg(long, env = "KEYSMITH_METRICS_ADDRESS", default_value = "0.0.0.0:8080")]
     metrics_address: SocketAddr,
     /// Reconciles at once, per account at a vendor, or half as many as its calls per second where that is more; four times as many per
-    /// namespace, and 16 times as many in all.
+    /// namespace, and eight times as many in all.
     #[arg(long, env = "KEYSMITH_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
     /// No more keys than this are made for one resource within a day; more say that something is wrong.

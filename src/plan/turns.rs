@@ -57,9 +57,10 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// This many for an account, four times as many for a namespace, and 16 times as many in all.
+    /// This many for an account, four times as many for a namespace, and eight times as many in all: more are not faster, and take
+    /// memory (docs/pages/performance.md).
     pub const fn per_account(lane: usize) -> Self {
-        Self { lane, tenant: lane.saturating_mul(4), all: lane.saturating_mul(16) }
+        Self { lane, tenant: lane.saturating_mul(4), all: lane.saturating_mul(8) }
     }
 
     /// The slots of an account that may make so many calls per second: half a second's calls, so that passes, which also write

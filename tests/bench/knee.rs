@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// Number of keys of each step.
 const KEYS: usize = 1000;
 
-/// One value of `--concurrency`; 16 times as many passes run at once in all.
+/// One value of `--concurrency`; eight times as many passes run at once in all.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Step {
@@ -34,7 +34,7 @@ impl fmt::Display for Knee {
             "--concurrency", "passes", "Ready s", "CPU/key ms", "peak MB"
         )?;
         for it in &self.0 {
-            let (passes, ready) = (16 * it.concurrency, it.ready);
+            let (passes, ready) = (8 * it.concurrency, it.ready);
             write!(f, "\n{:<16} {passes:>12} {ready:>12.2}", it.concurrency)?;
             write!(f, " {:>12.2} {:>12.1}", it.cpu_per_key_ms, it.peak_mb)?;
         }

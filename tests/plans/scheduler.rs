@@ -180,7 +180,7 @@ async fn no_more_passes_run_at_once_than_the_limit_of_all_accounts() {
     let called = stage.run(KEYS).await;
     assert_eq!((called.len(), stage.gate.waiting()), (KEYS, 0));
     assert_eq!(stage.most.load(Ordering::Relaxed), limits.all);
-    // A pass of 0.2 s for each of 256 places: what the places permit is used.
+    // A pass of 0.2 s for each place: what the places permit is used.
     let seconds = called.iter().map(|it| it.at).max().unwrap().as_secs_f64();
     let at_best = number(KEYS) / number(limits.all) * WRITES.as_secs_f64();
     assert!(seconds <= at_best * 1.05, "{seconds} s for what takes {at_best} s with {} places", limits.all);
