@@ -65,14 +65,14 @@ mod tests {
         let table = [
             (404, error("not_found_error", "Key not found in database", "404"), None),
             (404, error("internal_server_error", "{'error': 'No keys found'}", "404"), None),
-            (404, r#"{"detail":"Not Found"}"#.to_owned(), Some(("strange", Outcome::NotApplied))),
-            (404, error("other", "no", "404"), Some(("strange", Outcome::NotApplied))),
+            (404, r#"{"detail":"Not Found"}"#.to_owned(), Some(("malformed", Outcome::NotApplied))),
+            (404, error("other", "no", "404"), Some(("malformed", Outcome::NotApplied))),
             (
                 404,
                 error("auth_error", "Team doesn't exist in db", "404"),
                 Some(("unfit", Outcome::NotApplied)),
             ),
-            (404, String::new(), Some(("strange", Outcome::NotApplied))),
+            (404, String::new(), Some(("malformed", Outcome::NotApplied))),
             (401, error("auth_error", lower, "401"), Some(("forbidden", Outcome::NotApplied))),
             (401, error("token_not_found_in_db", lower, "401"), None),
             (401, error("expired_key", "Authentication Error", "401"), None),
