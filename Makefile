@@ -73,7 +73,7 @@ chaos: control-plane ## Let everything go wrong, at full length; the last line s
 	@tests/chaos-all
 
 .PHONY: bench
-bench: control-plane ## Measure the release binary beside a floor client: an hour and a half; KEYSMITH_BENCH_SIZES, _RUNS and _LATENCY shorten it
+bench: control-plane ## Measure the release binary beside a floor client: hours; KEYSMITH_BENCH_SIZES, _RUNS and _LATENCY shorten it
 	cargo build --release
 	cargo build --release --example bench
 	@target/release/examples/bench

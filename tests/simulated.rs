@@ -572,7 +572,8 @@ tell! {
         a_credential_that_cannot_be_one_is_named_and_never_sent,
         a_replaced_provider_key_is_held_again_whatever_is_in_the_way,
         a_provider_key_missing_from_two_early_listings_is_not_created_again,
-        a_deletion_asks_for_the_removal_before_it_asks_for_a_listing;
+        a_deletion_asks_for_the_removal_before_it_asks_for_a_listing,
+        a_deletion_that_met_a_refusal_goes_on_when_the_token_works_again;
     ledger:
         an_entry_is_written_once_and_taken_out_again,
         writers_that_do_not_see_each_other_lose_nothing,

@@ -89,6 +89,10 @@ impl AccountPort for Account {
         self.probe().await
     }
 
+    fn take_recovered(&self) -> bool {
+        self.take_recovered()
+    }
+
     async fn join(&self) -> Result<(), Fault> {
         self.join().await
     }

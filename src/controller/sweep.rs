@@ -9,7 +9,7 @@ use crate::plan::identity::{AnyToken, log_token, with_token};
 use crate::plan::ledger::{Book, Missing};
 use crate::plan::orphans::Known;
 use crate::plan::report::Notice;
-use crate::protocol::sweep::{Sweep, SweepPorts};
+use crate::protocol::sweep::{Skipped, Sweep, SweepPorts};
 use std::sync::Arc;
 
 /// A ConsoleToken with this listing is gone: forgets the listing, unless another token shares it.
@@ -41,6 +41,10 @@ pub async fn after_listing(context: &Arc<Context>, token: &AnyToken, account: &A
             }
             swept.undecided
         }
+        // The status of the token says it; the sweep comes with the next listing after the doubt.
+        Err(Skipped::Doubted(_)) => return context.sweeps.retry(&id, context.clock.now()),
+        // It was logged when the sweeps were stopped.
+        Err(Skipped::Stopped) => return,
         Err(skipped) => Some(skipped),
     };
     if let Some(error) = &skipped {

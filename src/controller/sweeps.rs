@@ -98,6 +98,13 @@ impl Sweeps {
         due
     }
 
+    /// The sweep that was due did not take place, and is due again.
+    pub fn retry(&self, listing: &ListingId, now: Timestamp) {
+        if let Some(remembered) = self.lock().get_mut(listing) {
+            remembered.due = now;
+        }
+    }
+
     /// The orphans of the last sweep of that listing.
     pub fn suspects(&self, listing: &ListingId) -> Suspects {
         self.lock().get(listing).and_then(|it| it.suspects.clone()).unwrap_or_default()

@@ -194,6 +194,11 @@ impl Account {
         self.breaker.check().is_err()
     }
 
+    /// Whether calls are not held back any more, since this was asked last.
+    pub fn take_recovered(&self) -> bool {
+        self.breaker.take_recovered()
+    }
+
     /// When the newest listing of the account began, whichever token made it.
     pub fn listed_at(&self) -> Option<Timestamp> {
         self.shared().keys.get().map(|it| it.as_of)

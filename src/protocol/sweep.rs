@@ -169,6 +169,11 @@ impl<P: SweepPorts> Sweep<'_, P> {
     async fn revoke(&self, condemned: Vec<KeyId>) -> Vec<KeyId> {
         let mut revoked = Vec::new();
         for id in condemned {
+            // A pass beside this sweep may have found the ledger wanting since.
+            if let Err(skipped) = self.may_conclude() {
+                log_token!(warn, self.token, %skipped, "no further orphan is revoked");
+                break;
+            }
             if let Err(fault) = self.account.revoke(&id).await {
                 log_token!(warn, self.token, key = id.0, %fault, "an orphaned key could not be revoked; tried again by the next sweep");
                 break;

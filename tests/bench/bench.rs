@@ -10,7 +10,7 @@
 //! | `KEYSMITH_BENCH_STORM=10000` | keys that are replaced at once under a limit; 0 leaves that out |
 //! | `KEYSMITH_BENCH_MOMENTS=1000` | settled keys among which single moments are measured: a start, a rotation, a change of leader, a hanging vendor; 0 leaves that out |
 //! | `KEYSMITH_BENCH_SOAK=20000` | passes over keys at rest, after which nothing may have grown; 0 leaves that out |
-//! | `KEYSMITH_BENCH_KNEE=1,2,4,8,16` | values of `--concurrency` that make the same keys; 0 leaves that out |
+//! | `KEYSMITH_BENCH_KNEE=2,4,8,16,32` | values of `--concurrency` that make the same keys; 0 leaves that out |
 //! | `KEYSMITH_BENCH_PEER=1000` | keys that an ordinary operator makes as well; 0 leaves that out |
 //! | `KEYSMITH_BENCH_BINARY=FILE` | another operator than the one built beside this program: an earlier one, or one under a profiler |
 
@@ -99,7 +99,7 @@ async fn main() {
         report.add_soak(soak);
         report.write(&stage::folder());
     }
-    let values = numbers("KEYSMITH_BENCH_KNEE", "1,2,4,8,16");
+    let values = numbers("KEYSMITH_BENCH_KNEE", "2,4,8,16,32");
     if values != [0] {
         eprintln!("the knee of the concurrency");
         let knee = knee::measure(&values).await;

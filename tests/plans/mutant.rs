@@ -64,6 +64,8 @@ impl Mutant {
                 | Self::SweepsWithoutLedger
                 | Self::SweepsWhatTheLedgerLacks
                 | Self::ClosesEntriesAtOnce
+                | Self::SweepsInDoubt
+                | Self::SweepsAfterStop
                 | Self::SweepsNothing
         )
     }

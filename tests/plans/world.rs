@@ -112,7 +112,7 @@ pub struct World {
     pub bare: bool,
     /// Whether the resource was deleted without a finalizer: only a sweep finds its keys.
     pub abandoned: bool,
-    /// Whether the token belongs to an account that has none of the keys.
+    /// Since when the token leads to an account that has none of the keys.
     pub elsewhere: Option<Timestamp>,
     pub vendor: Vendor,
     /// The keys that were left at the vendor on purpose.

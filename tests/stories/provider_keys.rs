@@ -357,3 +357,15 @@ pub async fn a_deletion_asks_for_the_removal_before_it_asks_for_a_listing(world:
     world.gone("ProviderKey", "openai").await;
     world.event("Removed").await;
 }
+
+pub async fn a_deletion_that_met_a_refusal_goes_on_when_the_token_works_again(world: &mut World) {
+    world.token().await;
+    world.write_secret("byok", &[("api_key", "canary-1")]).await;
+    world.create("ProviderKey", "openai", spec("openai", json!({}))).await;
+    world.ready("ProviderKey", "openai").await;
+    let refusal = Effect::Status { code: 401, retry_after: None };
+    world.emulator.faults().add(Rule::once("DELETE", "/provider-keys", refusal));
+    world.delete("ProviderKey", "openai").await;
+    world.gone("ProviderKey", "openai").await;
+    assert!(provider_keys(world).is_empty(), "it was removed at the vendor");
+}

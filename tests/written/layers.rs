@@ -93,7 +93,7 @@ fn a_vendor_is_named_in_its_own_folder_in_the_registry_and_in_the_specification_
 /// A module knows those below it and no other: what two modules need of each other is in a third.
 #[test]
 fn modules_know_each_other_in_one_direction_only() {
-    // Not in `src/protocol/key`, where a port is given the critical section that it runs.
+    // Not in `src/protocol/key` and `provider_key`, where a port is given the critical section that it runs.
     for folder in [
         "src",
         "src/plan",
@@ -103,11 +103,10 @@ fn modules_know_each_other_in_one_direction_only() {
         "src/gateway",
         "src/cluster",
         "src/runtime",
-        "src/operator",
         "src/api",
     ] {
         let knows = knows(folder);
-        assert!(knows.len() > 3, "{folder}: {knows:?}");
+        assert!(knows.len() > 3 && knows.values().any(|it| !it.is_empty()), "{folder}: {knows:?}");
         assert_eq!(circle(&knows), None, "a circle of modules in {folder}");
     }
 }
@@ -115,7 +114,11 @@ fn modules_know_each_other_in_one_direction_only() {
 /// The modules of a folder, and which of them each names: in its code, without tests.
 fn knows(folder: &str) -> BTreeMap<String, BTreeSet<String>> {
     let inside = folder.trim_start_matches("src").trim_start_matches('/');
-    let path = if inside.is_empty() { "crate::".to_owned() } else { format!("crate::{inside}::") };
+    let path = if inside.is_empty() {
+        "crate::".to_owned()
+    } else {
+        format!("crate::{}::", inside.replace('/', "::"))
+    };
     let named = Regex::new(&format!(r"{path}(?:(\w+)|\{{([^;]*?)\}};)")).unwrap();
     let tests = Regex::new(r"#\[cfg\(test\)\]\n(?:#\[[^\n]*\]\n)*mod tests \{").unwrap();
     let mut knows: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

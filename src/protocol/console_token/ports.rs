@@ -37,6 +37,8 @@ pub trait AccountPort: VendorPort {
     fn proven_until(&self, poll: SignedDuration) -> Option<Timestamp>;
     /// A listing with this token, although the vendor may have refused the token before.
     async fn probe(&self) -> Result<Arc<Listing>, Fault>;
+    /// Whether calls are not held back any more because the vendor refused the token, since this was asked last.
+    fn take_recovered(&self) -> bool;
     /// Joins the listing and the budget of calls of the account, once the vendor says whose account the token leads to.
     async fn join(&self) -> Result<(), Fault>;
     /// Sets how many calls per second the account gets according to this token. `None`: the driver's number.

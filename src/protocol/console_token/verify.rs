@@ -39,7 +39,6 @@ impl<P: TokenPorts> TokenPass<P> {
             != self.token.status().and_then(|it| it.last_handled_reconcile_at.as_ref());
         let proven = account.proven_until(poll).filter(|_| !asked);
         let latest = account.latest();
-        let was_refused = account.usable().is_err();
         let (listed, probed) = match (proven, &latest) {
             (Some(_), Some(latest)) if retry::plus(latest.as_of, poll) > now => {
                 (Ok(Arc::clone(latest)), false)
@@ -49,8 +48,8 @@ impl<P: TokenPorts> TokenPass<P> {
         };
         match listed {
             Ok(listing) => {
-                if was_refused {
-                    // The dependents' status says that the breaker is open, so they are enqueued when it closes.
+                if account.take_recovered() {
+                    // What waits for the token says so in its status. The listing of a dependent may have closed the breaker.
                     self.ports.enqueue_dependants(&self.reference());
                 }
                 let next = retry::plus(listing.as_of, self.patience(&account)).max(retry::plus(now, LEAST));

@@ -36,7 +36,8 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
                 (Step::Release { left }, _) => return self.release(left).await,
                 (Step::Rest(until), _) => {
                     let verdict = report::deletion::provider_key_awaited(*until);
-                    return Ok(self.publish(self.status(), &verdict).await?.until(*until));
+                    let status = ProviderKeyStatus { failures: None, next_attempt_at: None, ..self.status() };
+                    return Ok(self.publish(status, &verdict).await?.until(*until));
                 }
                 (_, None) => return self.deletion_blocked(&DeletionBlocker::TokenUnusable, None).await,
                 (Step::Remove(ids), Some(account)) => self.remove(account, ids).await?,
